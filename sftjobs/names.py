@@ -1,0 +1,150 @@
+"""Every literal that two processes must agree on: environment variables, exit codes, store paths, object names.
+
+A name that appears here appears nowhere else as a literal; `tests/unit/test_names.py` greps for it.
+"""
+
+import re
+from enum import IntEnum
+
+# --- environment of a stage program (the agent sets it; `sftjobs.program` reads it) ---------------------------------
+ENV_PLAN = "SFTJOBS_PLAN"
+"""Path of the stage plan (JSON)."""
+ENV_INPUTS = "SFTJOBS_INPUTS"
+"""Folder with one entry per input, named as in the stage plan."""
+ENV_OUTPUT = "SFTJOBS_OUTPUT"
+"""Folder for `content/`, `info/` and `counts.json`."""
+ENV_CHECKPOINTS = "SFTJOBS_CHECKPOINTS"
+"""Folder in which each rank renames `step-<N>/rank-<r>` into place; the agent uploads what is complete."""
+ENV_RESUME = "SFTJOBS_RESUME"
+"""Path of the checkpoint folder (`step-<N>`) to go on from; unset for a fresh start."""
+ENV_PROGRESS = "SFTJOBS_PROGRESS"
+"""Path of the JSONL file to which rank 0 appends progress lines."""
+
+# --- environment of the agent (the Job dict sets it) ----------------------------------------------------------------
+ENV_STORE = "SFTJOBS_STORE"
+"""The store as JSON of `StoreSpec`: no secret, only names of environment variables."""
+ENV_RUN_ID = "SFTJOBS_RUN_ID"
+ENV_STAGE = "SFTJOBS_STAGE"
+ENV_ATTEMPT = "SFTJOBS_ATTEMPT"
+ENV_WORKDIR = "SFTJOBS_WORKDIR"
+"""Scratch folder of this attempt."""
+ENV_TERMINATION_LOG = "SFTJOBS_TERMINATION_LOG"
+"""File for the one-line termination message; `/dev/termination-log` in a pod."""
+ENV_NODE_RANK = "JOB_COMPLETION_INDEX"
+"""Set by Kubernetes on Indexed Jobs, and by the process backend."""
+ENV_JOB_NAME = "SFTJOBS_JOB"
+ENV_CRASH_AT = "SFTJOBS_CRASH_AT"
+"""For tests only: the side effect after which the process ends itself with KILL."""
+
+
+class Exit(IntEnum):
+    """Exit codes of agent, stage programs and controller."""
+
+    COMMITTED = 0
+    RUN_FAILED = 3
+    BAD_CONFIG = 10
+    BAD_CHECKPOINT = 11
+    STOPPED = 20
+    INFRASTRUCTURE = 21
+    HANG = 22
+    BUSY = 23
+    USER_ERROR = 1
+
+
+# --- labels and object names ----------------------------------------------------------------------------------------
+LABEL_RUN = "sftjobs.dev/run"
+LABEL_STAGE = "sftjobs.dev/stage"
+LABEL_ATTEMPT = "sftjobs.dev/attempt"
+ANNOTATION_STAGE_KEY = "sftjobs.dev/stage-key"
+ANNOTATION_RUN_ID = "sftjobs.dev/run-id"
+MANAGED_BY = "sftjobs"
+TERMINATION_LOG = "/dev/termination-log"
+SCRATCH_MOUNT = "/scratch"
+
+MAX_RUN_NAME = 30
+MAX_JOB_NAME = 45
+RUN_NAME_RULE = "1 to 30 characters: lower-case letters, digits and '-', starting with a letter, not ending with '-'"
+_RUN_NAME = re.compile(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?")
+
+
+def is_run_name(text: str) -> bool:
+    """True if `text` can name a run: it becomes part of Kubernetes object names."""
+    return _RUN_NAME.fullmatch(text) is not None
+
+
+def job_name(run: str, stage: str, attempt: int) -> str:
+    """`<run>-<stage>-a<n>`, deterministic, at most 45 characters.
+
+    Raises ValueError if it would be longer: the planner checks names before anything runs.
+    """
+    name = f"{run}-{stage}-a{attempt}"
+    if len(name) > MAX_JOB_NAME:
+        raise ValueError(f"job name {name!r} has {len(name)} characters, at most {MAX_JOB_NAME} are allowed")
+    return name
+
+
+# --- layout of the store (docs/store.md) ----------------------------------------------------------------------------
+STAGES = "stages/"
+RUNS = "runs/"
+INPUTS = "inputs/sha256/"
+COMMIT = "COMMIT"
+LEASE = "LEASE"
+CLAIM = "CLAIM"
+MANIFEST = "MANIFEST.json"
+KEY_JSON = "key.json"
+CONTENT = "content"
+INFO = "info"
+CHECKPOINT = "ckpt"
+COUNTS_JSON = "counts.json"
+REPORT_SECTIONS = "report"
+"""Folder under `info/` with one JSON file per report section."""
+
+
+def stage_prefix(kind: str, key: str) -> str:
+    return f"{STAGES}{kind}/{key}/"
+
+
+def incarnation_prefix(kind: str, key: str, incarnation: int) -> str:
+    return f"{stage_prefix(kind, key)}inc/{incarnation}/"
+
+
+def checkpoint_commit(kind: str, key: str, step: int, incarnation: int) -> str:
+    """Zero-padded, so that a listing is in order of steps."""
+    return f"{stage_prefix(kind, key)}{CHECKPOINT}/step-{step:08d}.inc-{incarnation}.COMMIT"
+
+
+def checkpoint_prefix(kind: str, key: str, incarnation: int, step: int) -> str:
+    return f"{incarnation_prefix(kind, key, incarnation)}{CHECKPOINT}/step-{step:08d}/"
+
+
+def step_folder(step: int) -> str:
+    """Folder of one checkpoint below ENV_CHECKPOINTS; each rank renames `rank-<r>` into it."""
+    return f"step-{step:08d}"
+
+
+def rank_folder(rank: int) -> str:
+    return f"rank-{rank:05d}"
+
+
+def run_prefix(run_id: str) -> str:
+    return f"{RUNS}{run_id}/"
+
+
+def intent(run_id: str, stage: str, attempt: int) -> str:
+    return f"{run_prefix(run_id)}attempts/{stage}/{attempt}.intent.json"
+
+
+def result(run_id: str, stage: str, attempt: int) -> str:
+    return f"{run_prefix(run_id)}attempts/{stage}/{attempt}.result.json"
+
+
+def heartbeat(run_id: str, stage: str, attempt: int, node: int) -> str:
+    return f"{run_prefix(run_id)}heartbeats/{stage}/{attempt}/{node}.json"
+
+
+def log_prefix(run_id: str, stage: str, attempt: int, node: int) -> str:
+    return f"{run_prefix(run_id)}logs/{stage}/{attempt}/{node}/"
+
+
+def pushed_input(sha256: str) -> str:
+    return f"{INPUTS}{sha256}"

@@ -1,0 +1,156 @@
+"""The finished config of each stage program, and what it leaves: the contract between planning and `jobs/`.
+
+    program              inputs                              content/                                   counts
+    jobs.data.importer   source                              config.json, *.safetensors, tokenizer ...  parameters, context_length
+    jobs.data            model, task.<t>, general, held_out  train.jsonl, held_out.jsonl, ledger.parquet, prompt.json   DataCounts
+    jobs.train           model, data                         model/ (Hugging Face folder), adapter/ (method lora)  steps, trainable_parameters ...
+    jobs.eval            model, data                         predictions.jsonl, scores.json             EvalCounts
+    jobs.eval.compare    base, tuned, previous?              comparison.json, bad_cases.jsonl           examples
+
+Everything here enters the stage key. Files under info/ (`report/<section>.json`, metrics.jsonl) do not.
+"""
+
+from typing import Any, Literal
+
+from sftjobs.model import Document
+from sftjobs.spec.prompt import PromptSpec
+
+PROGRAM_VERSIONS: dict[str, int] = {"data": 1, "train": 1, "eval": 1}
+"""Raised when the same inputs and config would give another result; `tests/unit/test_program_versions.py` asks for it."""
+
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "data": ("torch", "transformers", "tokenizers", "safetensors", "gguf", "pyarrow"),
+    "train": ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors"),
+    "eval": ("torch", "transformers", "tokenizers", "scipy"),
+}
+"""Libraries whose version enters the key of a kind of stage."""
+
+
+class ImportConfig(Document):
+    """Bring a model into the store, as safetensors."""
+
+    format: Literal["gguf", "hub", "folder"]
+    dtype: str
+    repository: str | None = None
+    """For `hub`: org/name."""
+    revision: str | None = None
+    """For `hub`: a commit, resolved at planning time."""
+
+
+class SourceConfig(Document):
+    """One input file of the data stage."""
+
+    input: str
+    """Name of the input, e.g. `task.intent`."""
+    format: Literal["jsonl", "csv"]
+    output_column: str
+    id_column: str | None = None
+    max_examples: int | None = None
+
+
+class SelectConfig(Document):
+    keep: int
+    by: Literal["random"]
+    per_label: Literal["any", "balanced"]
+
+
+class DataConfig(Document):
+    """Read, normalise, deduplicate, split, exclude held-out, limit, select."""
+
+    prompt: PromptSpec
+    tasks: dict[str, SourceConfig]
+    general: SourceConfig | None = None
+    held_out: SourceConfig | None = None
+    """Held-out file; None if `held_out_fraction` is set."""
+    held_out_fraction: float | None = None
+    held_out_max: int | None = None
+    select: SelectConfig | None = None
+    max_tokens: int
+    seed: int
+
+
+class TaskCounts(Document):
+    """Of the training examples of one task (`general` is a task of that name)."""
+
+    examples: int
+    tokens: int
+    """Tokens of the rendered conversations."""
+    supervised_tokens: int
+    """Tokens with loss."""
+
+
+class DataCounts(Document):
+    """`counts` of the data stage's manifest."""
+
+    records: int
+    """Records read, over all files."""
+    tasks: dict[str, TaskCounts]
+    held_out: int
+    """Held-out examples."""
+    dropped: dict[str, int]
+    """Reason -> records."""
+    labels: dict[str, int]
+    """Label -> training examples; empty where the output is not a label."""
+    max_example_tokens: int
+    """Longest training example."""
+    common_prefix_tokens: int
+    """Tokens that all training examples share at their start."""
+    longest_answer_tokens: int
+    """Longest expected answer of the held-out set (or longest label), tokens."""
+    output_format: str
+
+
+class LoraConfig(Document):
+    rank: int
+    alpha: int
+    dropout: float
+    target: Literal["all-linear", "attention"]
+
+
+class TrainConfig(Document):
+    """One training. Steps, batch and learning rate are decided."""
+
+    method: Literal["lora", "full"]
+    lora: LoraConfig | None
+    learning_rate: float
+    epochs: dict[str, int]
+    """Task -> passes. An epoch e (from 0) holds every task with more than e passes."""
+    general_ratio: float | None
+    general_max_repeats: int
+    """See GeneralSpec.max_repeats."""
+    micro_batch_size: int
+    gradient_accumulation_steps: int
+    world_size: int
+    steps: int
+    """Optimizer steps in all."""
+    warmup_steps: int
+    schedule: Literal["cosine", "linear", "constant"]
+    weight_decay: float
+    max_grad_norm: float
+    precision: Literal["float32", "bfloat16"]
+    threads_per_process: int
+    max_tokens: int
+    seed: int
+
+
+class EvalConfig(Document):
+    """Answers of one model to the held-out set, with scores."""
+
+    metrics: list[Literal["accuracy", "exact_match"]]
+    max_new_tokens: int
+    threads_per_process: int
+    seed: int
+
+
+class CompareConfig(Document):
+    """Paired comparison of evaluations on the same examples."""
+
+    metric: str
+    """The metric that decides the verdict."""
+    confidence: float
+    bootstrap_draws: int
+    seed: int
+
+
+Progress = dict[str, Any]
+"""One line of the progress file: t (unix seconds), phase, step, total, unit, and optionally loss, tokens_per_s, message."""

@@ -1,0 +1,129 @@
+"""What a stage program uses: its plan, its inputs, where to write, how to report progress and how to end.
+
+A program is `python -m <module>` under the agent. It never talks to the store. Its whole contract is a few
+environment variables (`sftjobs.names`), an output folder and an exit code:
+
+    def run(program: Program) -> None:
+        config = TrainConfig.model_validate(program.plan.config)
+        ...
+        program.write_counts({...})
+
+    if __name__ == "__main__":
+        main(run)
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sftjobs import names
+from sftjobs.canonical import readable
+from sftjobs.errors import SftError
+from sftjobs.names import Exit
+from sftjobs.plan.types import StagePlan
+
+
+class Stopped(Exception):
+    """Raised by a program that was asked to stop and has saved what it could."""
+
+
+class Program:
+    """One rank of a stage program."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self.plan = StagePlan.model_validate_json(Path(environ[names.ENV_PLAN]).read_bytes())
+        self.rank = int(environ.get("RANK", "0"))
+        self.local_rank = int(environ.get("LOCAL_RANK", "0"))
+        self.world_size = int(environ.get("WORLD_SIZE", "1"))
+        self._inputs = Path(environ[names.ENV_INPUTS])
+        self.output = Path(environ[names.ENV_OUTPUT])
+        self.content = self.output / names.CONTENT
+        self.info = self.output / names.INFO
+        self.checkpoints = Path(environ[names.ENV_CHECKPOINTS])
+        resume = environ.get(names.ENV_RESUME)
+        self.resume: Path | None = Path(resume) if resume else None
+        """Checkpoint folder `step-<N>` to go on from, with `rank-<r>` below it; None for a fresh start."""
+        self._progress = Path(environ[names.ENV_PROGRESS])
+        self.stop_requested = False
+        """True once the agent has asked to stop: finish the step, save, raise Stopped."""
+        self.content.mkdir(parents=True, exist_ok=True)
+        self.info.mkdir(parents=True, exist_ok=True)
+
+    def input(self, name: str) -> Path:
+        """Folder of the input `name`; read-only."""
+        return self._inputs / name
+
+    def input_file(self, name: str) -> Path:
+        """The single file of the external input `name`."""
+        files = [p for p in self.input(name).iterdir() if p.is_file()]
+        assert len(files) == 1, f"input {name} has {len(files)} files"
+        return files[0]
+
+    def progress(
+        self, phase: str, step: int, total: int | None = None, unit: str = "examples", **more: float | str
+    ) -> None:
+        """Say how far the program is; the agent tells progress from silence by these lines. Rank 0 only."""
+        if self.rank == 0:
+            line = {"t": time.time(), "phase": phase, "step": step, "total": total, "unit": unit, **more}
+            with self._progress.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def new_checkpoint(self, step: int) -> Path:
+        """A fresh temporary folder for this rank's part of the checkpoint of `step`; see `finish_checkpoint`."""
+        folder = self.checkpoints / names.step_folder(step) / f".tmp-{names.rank_folder(self.rank)}"
+        folder.mkdir(parents=True, exist_ok=False)
+        return folder
+
+    def finish_checkpoint(self, folder: Path) -> None:
+        """Rename this rank's part into place: from now on the agent may upload it, and nobody may write to it."""
+        folder.rename(folder.parent / names.rank_folder(self.rank))
+
+    def write_counts(self, counts: dict[str, Any]) -> None:
+        """What the manifest says about the content. Rank 0 only."""
+        if self.rank == 0:
+            (self.output / names.COUNTS_JSON).write_bytes(readable(counts))
+
+    def write_report(self, section: str, value: dict[str, Any]) -> None:
+        """One section of the report, at most 2 MiB of JSON. Rank 0 only."""
+        if self.rank == 0:
+            folder = self.info / names.REPORT_SECTIONS
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{section}.json").write_bytes(readable(value))
+
+
+def main(run: Callable[[Program], None]) -> None:
+    """Run the program under the agent's environment and end with the exit code of the contract."""
+    program = Program(dict(os.environ))
+
+    def request_stop(_signal: int, _frame: object) -> None:
+        program.stop_requested = True
+
+    signal.signal(signal.SIGTERM, request_stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the agent decides
+    try:
+        run(program)
+    except Stopped as stopped:
+        print(f"stopped on request: {stopped}", file=sys.stderr)
+        sys.exit(Exit.STOPPED)
+    except SftError as error:
+        _leave_error(str(error))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        _leave_error(f"{type(error).__name__}: {error}")
+        traceback.print_exc()
+        sys.exit(Exit.USER_ERROR)
+
+
+def _leave_error(message: str) -> None:
+    """The error file of torch elastic, so that the agent can name the first failing rank and its error."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        body = {"message": {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}}
+        Path(path).write_text(json.dumps(body), encoding="utf-8")

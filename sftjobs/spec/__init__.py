@@ -1,0 +1,1 @@
+"""What the user writes: run.yaml and the prompt file."""

@@ -1,0 +1,263 @@
+"""run.yaml as types. Each field says its meaning, unit and special values; `docs/run-yaml.md` is generated from here."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sftjobs.model import Document
+from sftjobs.spec.prompt import PromptSpec
+
+Auto = Literal["auto"]
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class FromEnv(Document):
+    """A secret: never a value, only the name of the environment variable that holds it."""
+
+    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    """Name of the environment variable."""
+
+
+class StoreSpec(Document):
+    """Where artifacts, checkpoints and logs are kept."""
+
+    uri: str
+    """A folder, or `s3://bucket/prefix`."""
+    endpoint: str | None = None
+    """URL of an S3-compatible server; unset means AWS or `AWS_ENDPOINT_URL`."""
+    region: str | None = None
+    """S3 region; unset means the AWS default chain."""
+    access_key: FromEnv | None = None
+    """S3 access key id; unset means the AWS default chain (environment, profile, workload identity)."""
+    secret_key: FromEnv | None = None
+    """S3 secret access key; unset means the AWS default chain."""
+
+
+class ModelSpec(Document):
+    """The base model."""
+
+    path: str
+    """A folder in Hugging Face format, a GGUF file, `hf://org/name@revision` or `s3://...`."""
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Number format in which an imported model (GGUF, hub) is kept in the store."""
+    token: FromEnv | None = None
+    """Token for a gated model on the hub; only the import stage reads it."""
+
+
+class ColumnMap(Document):
+    """Which column of a record holds what. Placeholders of the prompt file are looked up in the record by name."""
+
+    output: str | None = None
+    """Column with the expected answer; default `label` if the prompt's output format is label, else `output`."""
+    id: str | None = None
+    """Column with the user's own identifier, copied to the ledger; never needed."""
+
+
+class TaskSpec(Document):
+    """Training data of one sub-task."""
+
+    path: str
+    """JSONL (`.jsonl`) or CSV (`.csv`, header line): a local path or `s3://...`."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Passes over this task's examples; default `train.epochs`."""
+    max_examples: Positive | None = None
+    """Keep at most so many examples of this task, chosen by the seed."""
+    columns: ColumnMap = ColumnMap()
+    """Names of the columns, where they differ from the defaults."""
+
+
+class GeneralSpec(Document):
+    """General-domain examples mixed in, so that the model keeps what it could do."""
+
+    path: str
+    """JSONL with `messages`, or with the columns of the prompt file."""
+    ratio: Annotated[float, Field(gt=0)] = 1.0
+    """General : domain, in examples per epoch, after per-task epochs."""
+    max_repeats: Positive = 1
+    """A general example is used at most so many times per epoch; fewer are taken if there are not enough."""
+    columns: ColumnMap = ColumnMap()
+    """Names of the columns, where they differ from the defaults."""
+
+
+class HeldOutSpec(Document):
+    """Examples that are never trained on. Exactly one of `path` and `fraction`."""
+
+    path: str | None = None
+    """A file of its own: a local path or `s3://...`."""
+    fraction: Fraction | None = None
+    """Share of the tasks' examples to set aside, by a hash of each example's question."""
+    max_examples: Positive | None = None
+    """Evaluate on at most so many, chosen by the seed."""
+    columns: ColumnMap = ColumnMap()
+    """Names of the columns, where they differ from the defaults."""
+
+
+class SelectSpec(Document):
+    """Choose fewer training examples than there are."""
+
+    keep: Positive
+    """How many training examples to keep in all."""
+    by: Literal["random"] = "random"
+    """How: `random` by the seed."""
+    per_label: Literal["any", "balanced"] = "any"
+    """`balanced` takes equally many of each label, as far as there are enough."""
+
+
+class DataSpec(Document):
+    """What is trained on and what is held out."""
+
+    tasks: Annotated[dict[str, TaskSpec], Field(min_length=1)]
+    """Training data by sub-task; the name becomes the example's `task`."""
+    general: GeneralSpec | None = None
+    """General-domain examples to mix in."""
+    held_out: HeldOutSpec
+    """What the models are compared on."""
+    select: SelectSpec | None = None
+    """Choose fewer training examples."""
+    max_tokens: Positive = 2048
+    """Examples that are longer, in tokens of the rendered conversation, are dropped and counted."""
+
+
+class LoraSpec(Document):
+    """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: Positive = 16
+    """Rank r of the update."""
+    alpha: Positive = 32
+    """Scale: the update is multiplied by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the adapter's input."""
+    target: Literal["all-linear", "attention"] = "all-linear"
+    """Which layers: every linear layer but the head, or the attention projections only."""
+
+
+class TrainSpec(Document):
+    """How the model is tuned."""
+
+    method: Literal["auto", "lora", "full"] = "auto"
+    """`lora` or `full`; `auto` decides by the number of examples and says why."""
+    learning_rate: Auto | Annotated[float, Field(gt=0)] = "auto"
+    """Peak learning rate; `auto`: 5e-4 for lora, 2e-5 for full."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Passes over each task that does not set its own."""
+    global_batch_size: Auto | Positive = "auto"
+    """Examples per optimizer step over all ranks: micro batch x accumulation x world size."""
+    micro_batch_size: Auto | Positive = "auto"
+    """Examples per rank and forward pass."""
+    max_steps: Positive | None = None
+    """Stop after so many optimizer steps, if fewer than the epochs give."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps over which the learning rate rises."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW weight decay."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this norm."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward and backward pass; `bfloat16` is autocast over float32 weights."""
+    lora: LoraSpec = LoraSpec()
+    """Settings of method `lora`."""
+    keep: Literal["last"] = "last"
+    """Which weights become the tuned model: those of the last step."""
+    checkpoint_every_s: Annotated[int, Field(ge=1)] = 120
+    """Seconds of training between checkpoints: the most that a crash can cost. Not part of the stage key."""
+
+
+class EvalSpec(Document):
+    """How models are compared."""
+
+    metrics: Auto | Annotated[list[Literal["accuracy", "exact_match"]], Field(min_length=1)] = "auto"
+    """`auto`: accuracy for labels, exact match otherwise. The first one decides the verdict."""
+    compare_to: str | None = None
+    """Name or id of an earlier run: its tuned model is evaluated on the same held-out set."""
+    max_new_tokens: Auto | Positive = "auto"
+    """`auto`: the longest expected answer in the held-out set (or longest label) + 8 tokens."""
+    batch_size: Positive = 16
+    """Examples per generation batch. Not part of the stage key."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """Level of the intervals."""
+
+
+class StageResources(Document):
+    """What one stage gets."""
+
+    nodes: Positive = 1
+    """Machines (pods)."""
+    gpus_per_node: Annotated[int, Field(ge=0)] = 0
+    """GPUs per node; 0 = CPU."""
+    processes_per_node: Positive | None = None
+    """Ranks per node; default one per GPU, or 1 without GPUs."""
+    threads_per_process: Positive = 2
+    """CPU threads per rank. Part of the stage key: it can change the last digits of results."""
+    memory_gib: Positive = 8
+    """Memory limit per node, GiB (Kubernetes only)."""
+    disk_gib: Positive = 20
+    """Scratch space per node, GiB (Kubernetes only)."""
+
+
+class ResourcesSpec(Document):
+    """Resources by kind of stage."""
+
+    data: StageResources = StageResources()
+    """Data stages (import, data)."""
+    train: StageResources = StageResources()
+    """Training."""
+    eval: StageResources = StageResources()
+    """Evaluation and comparison."""
+    parallel_stages: Positive = 1
+    """How many stages may run at the same time."""
+
+
+class RetrySpec(Document):
+    """How often a stage is tried again, by class of failure (docs/failures.md). Not part of the stage key."""
+
+    infrastructure: Annotated[int, Field(ge=0)] = 10
+    """Lost processes and nodes, network, store."""
+    hang: Annotated[int, Field(ge=0)] = 3
+    """No progress for `hang_after_s`."""
+    out_of_memory: Annotated[int, Field(ge=0)] = 1
+    """Killed by the kernel for memory."""
+    user_error: Annotated[int, Field(ge=0)] = 0
+    """Any other failure of a stage program."""
+    backoff_s: Annotated[float, Field(ge=0)] = 5.0
+    """Seconds before the second attempt; doubles for each further one, at most 300."""
+
+
+class LimitsSpec(Document):
+    """Times after which something is done. Not part of the stage key."""
+
+    hang_after_s: Annotated[int, Field(ge=5)] = 900
+    """Seconds without progress after which a stage is stopped with a stack dump and tried again."""
+    stage_time_s: Annotated[int, Field(ge=60)] = 86_400
+    """Wall-clock limit of one attempt, seconds."""
+    grace_s: Annotated[int, Field(ge=1)] = 120
+    """Seconds between the request to stop and the end by force: time to save and upload a checkpoint."""
+
+
+class RunSpec(Document):
+    """One run: from data to a tuned model that is compared with its base."""
+
+    name: str
+    """Name of the run: lower-case letters, digits, `-`; at most 30 characters. The Helm release has the same name."""
+    model: str | ModelSpec
+    """The base model: a folder, a GGUF file, `hf://org/name@revision`, `s3://...`."""
+    store: str | StoreSpec = ".sftjobs"
+    """Where artifacts are kept; default a folder beside run.yaml."""
+    prompt: str | PromptSpec
+    """The prompt file, or its content."""
+    data: DataSpec
+    """What is trained on and what is held out."""
+    train: TrainSpec = TrainSpec()
+    """How the model is tuned."""
+    eval: EvalSpec = EvalSpec()
+    """How models are compared."""
+    resources: ResourcesSpec = ResourcesSpec()
+    """What the stages get."""
+    retries: RetrySpec = RetrySpec()
+    """How often a failed stage is tried again."""
+    limits: LimitsSpec = LimitsSpec()
+    """Times after which something is done."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    """Seed of everything random."""
