@@ -1,4 +1,4 @@
-"""How many examples an epoch holds and how many optimizer steps they make; training and planning both count with this."""
+"""How many examples an epoch holds and how many steps they make; training and planning both count with this."""
 
 from collections.abc import Mapping, Sequence
 from math import floor
