@@ -34,12 +34,23 @@ class External(Document):
     """Sorted by path; a single file has one entry with its base name."""
 
 
+class ArtifactRef(Document):
+    """A committed artifact as input of a stage."""
+
+    kind: Kind
+    key: str
+    incarnation: int
+    digest: str
+    """Artifact digest."""
+    manifest_sha256: str
+
+
 class PreviousRun(Document):
     """The run named by `eval.compare_to`."""
 
     run_id: str
-    model_key: str
-    """Stage key of its train stage."""
+    model: ArtifactRef
+    """Artifact of its train stage."""
 
 
 class Facts(Document):
@@ -51,7 +62,10 @@ class Facts(Document):
     """Versions of the libraries that change results, as installed where stages will run."""
     source_digest: str | None = None
     """Digest of the source tree if it differs from what was released; None for an installed release."""
+    hub_commit: str | None = None
+    """The commit that the model's hub revision means; None for other models."""
     previous: PreviousRun | None = None
+    """The run that `eval.compare_to` names."""
 
 
 class StageInput(Document):
@@ -61,8 +75,8 @@ class StageInput(Document):
     """Name of the stage in this plan that makes it."""
     external: str | None = None
     """Name in `Facts.externals`."""
-    key: str | None = None
-    """Stage key of an artifact of another run (`compare_to`); its kind is `train`."""
+    artifact: ArtifactRef | None = None
+    """An artifact of another run (`compare_to`)."""
     folder: str = ""
     """Sub-folder of the artifact that is the input, e.g. `model`."""
     include: list[str] = []
@@ -130,17 +144,6 @@ class RunPlan(Document):
             if stage.name == name:
                 return stage
         raise KeyError(name)
-
-
-class ArtifactRef(Document):
-    """A committed artifact as input of a stage."""
-
-    kind: Kind
-    key: str
-    incarnation: int
-    digest: str
-    """Artifact digest."""
-    manifest_sha256: str
 
 
 class FinishedInput(Document):

@@ -1,0 +1,114 @@
+"""The decisions about training that need the data's counts: method, learning rate, batch, steps. Pure."""
+
+import math
+from typing import Any
+
+from sftjobs.plan.arithmetic import epoch_sizes, optimizer_steps
+from sftjobs.plan.configs import DataCounts, LoraConfig, TrainConfig
+from sftjobs.plan.types import Resources
+
+FULL_FROM_EXAMPLES = 1_000_000
+"""Zhang et al., "When Scaling Meets LLM Finetuning" (arXiv 2402.17193), practical note: full tuning at around a million."""
+LEARNING_RATE = {"lora": 5e-4, "full": 2e-5}
+MICRO_BATCH_CPU = 16
+MICRO_BATCH_GPU = 8
+
+Reasons = dict[str, str]
+
+
+def decide_train(config: dict[str, Any], resources: Resources, counts: DataCounts) -> tuple[TrainConfig, Reasons, str]:
+    """Finished config, the reason for each `auto`, and the printed arithmetic.
+
+    `config`: `TrainSpec` without operational fields, plus task_epochs, general_ratio, general_max_repeats,
+    max_tokens and seed.
+    """
+    reasons: Reasons = {}
+    domain = {name: task.examples for name, task in counts.tasks.items() if name != "general"}
+    total = sum(domain.values())
+    method = _method(config["method"], total, reasons)
+    rate = config["learning_rate"]
+    if rate == "auto":
+        rate = LEARNING_RATE[method]
+        reasons["learning_rate"] = f"{rate:g} is where {method} usually works; see docs/train.md"
+    micro, accumulation = _batch(config, resources, total, reasons)
+    epochs = {name: config["task_epochs"].get(name) or config["epochs"] for name in domain}
+    general = counts.tasks["general"].examples if "general" in counts.tasks else 0
+    sizes = epoch_sizes(domain, epochs, general, config["general_ratio"], config["general_max_repeats"])
+    global_batch = micro * accumulation * resources.world_size
+    steps = optimizer_steps(sizes, global_batch)
+    if config["max_steps"] is not None:
+        steps = min(steps, config["max_steps"])
+    decided = TrainConfig(
+        method=method,
+        lora=LoraConfig(**config["lora"]) if method == "lora" else None,
+        learning_rate=rate,
+        epochs=epochs,
+        general_ratio=config["general_ratio"],
+        general_max_repeats=config["general_max_repeats"],
+        micro_batch_size=micro,
+        gradient_accumulation_steps=accumulation,
+        world_size=resources.world_size,
+        steps=steps,
+        warmup_steps=math.ceil(steps * config["warmup"]),
+        schedule=config["schedule"],
+        weight_decay=config["weight_decay"],
+        max_grad_norm=config["max_grad_norm"],
+        precision=config["precision"],
+        threads_per_process=resources.threads_per_process,
+        max_tokens=config["max_tokens"],
+        seed=config["seed"],
+    )
+    return decided, reasons, _summary(decided, resources, counts, len(sizes))
+
+
+def _method(wanted: str, examples: int, reasons: Reasons) -> Any:
+    if wanted != "auto":
+        return wanted
+    method = "full" if examples >= FULL_FROM_EXAMPLES else "lora"
+    reasons["method"] = f"{examples:,} training examples: full tuning pays from about {FULL_FROM_EXAMPLES:,}"
+    return method
+
+
+def _batch(config: dict[str, Any], resources: Resources, examples: int, reasons: Reasons) -> tuple[int, int]:
+    """Micro batch size and accumulation. A global batch is never larger than a tenth of the examples."""
+    world = resources.world_size
+    wanted_global, wanted_micro = config["global_batch_size"], config["micro_batch_size"]
+    default_micro = MICRO_BATCH_GPU if resources.gpus_per_node else MICRO_BATCH_CPU
+    if wanted_global == "auto" and wanted_micro == "auto":
+        share = max(1, min(examples // 10, 8 * math.isqrt(max(1, examples) // 100 + 1) + 8))
+        target = max(world, min(256, _power_of_two(share)))
+        micro = max(1, min(default_micro, target // world))
+        accumulation = max(1, target // (micro * world))
+        batch = micro * accumulation * world
+        reasons["global_batch_size"] = f"{batch} for {examples:,} examples: about the square root, for enough steps"
+        return micro, accumulation
+    if wanted_global == "auto":
+        reasons["global_batch_size"] = "micro batch size x world size, no accumulation"
+        return wanted_micro, 1
+    per_rank = max(1, wanted_global // world)
+    if wanted_micro == "auto":
+        micro = max(size for size in range(1, min(default_micro, per_rank) + 1) if per_rank % size == 0)
+        reasons["micro_batch_size"] = f"largest divisor of {per_rank} examples per rank up to {default_micro}"
+        return micro, per_rank // micro
+    return wanted_micro, max(1, wanted_global // (wanted_micro * world))
+
+
+def _power_of_two(number: int) -> int:
+    """The largest power of two that is not above `number`."""
+    return 1 << (max(1, number).bit_length() - 1)
+
+
+def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, epochs: int) -> str:
+    supervised = sum(counts.tasks[name].supervised_tokens * passes for name, passes in config.epochs.items())
+    world = f"world {resources.nodes}x{resources.processes_per_node}"
+    batch = config.micro_batch_size * config.gradient_accumulation_steps * config.world_size
+    parts = [
+        world,
+        f"micro batch {config.micro_batch_size}",
+        f"accumulation {config.gradient_accumulation_steps}",
+        f"global batch {batch}",
+        f"{config.steps:,} steps",
+        f"{epochs} epoch{'s' if epochs != 1 else ''}",
+        f"{supervised:,} supervised tokens",
+    ]
+    return " | ".join(parts)

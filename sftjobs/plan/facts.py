@@ -1,0 +1,137 @@
+"""`resolve`: the only I/O of planning. Everything about the world that a plan depends on, as one value."""
+
+import json
+import os
+import re
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from sftjobs import runs
+from sftjobs.canonical import readable
+from sftjobs.errors import DataError, SftError
+from sftjobs.plan import inputs, versions
+from sftjobs.plan.committed import committed
+from sftjobs.plan.types import External, Facts, PreviousRun
+from sftjobs.spec.run import ModelSpec, RunSpec, StoreSpec
+from sftjobs.store.base import Store
+from sftjobs.store.open import open_store
+
+HUB = "hf://"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def resolve(
+    spec: RunSpec,
+    folder: Path,
+    store: Store,
+    cache: Path | None = None,
+    on_bytes: inputs.OnBytes | None = None,
+) -> Facts:
+    """Digests of all external inputs, versions, and the run to compare with.
+
+    `folder`: what relative paths in the spec are relative to. `cache`: file that remembers digests of local files.
+    Raises DataError (an input is missing or empty), StoreError, SpecError (libraries missing).
+    """
+    finder = _Finder(folder, store, cache, on_bytes, spec)
+    externals = {name: finder.find(path) for name, path in paths(spec).items()}
+    finder.save()
+    return Facts(
+        externals=externals,
+        versions=versions.installed(),
+        source_digest=versions.source_digest(),
+        hub_commit=_hub_commit(spec.model),
+        previous=_previous(spec.eval.compare_to, store),
+    )
+
+
+def paths(spec: RunSpec) -> dict[str, str]:
+    """Input name -> path as written, for every external input of the spec."""
+    assert isinstance(spec.model, ModelSpec)
+    found = {} if spec.model.path.startswith(HUB) else {"model": spec.model.path}
+    found |= {f"task.{name}": task.path for name, task in spec.data.tasks.items()}
+    if spec.data.general is not None:
+        found["general"] = spec.data.general.path
+    if spec.data.held_out.path is not None:
+        found["held_out"] = spec.data.held_out.path
+    return found
+
+
+class _Finder:
+    """Finds external inputs; remembers digests of what did not change."""
+
+    def __init__(
+        self, folder: Path, store: Store, cache: Path | None, on_bytes: inputs.OnBytes | None, spec: RunSpec
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._local = inputs.DigestCache(cache)
+        self._on_bytes = on_bytes
+        self._remote_path = cache.with_name("remote-digests.json") if cache else None
+        self._remote: dict[str, str] = {}
+        if self._remote_path is not None and self._remote_path.is_file():
+            self._remote = json.loads(self._remote_path.read_text("utf-8"))
+        self._open: Callable[[str], Store] = lambda uri: open_store(_like(spec.store, uri), folder)
+
+    def find(self, path: str) -> External:
+        if path.startswith(inputs.STORE_SCHEME):
+            return inputs.pushed(path, self._store)
+        if inputs.is_local(path):
+            # abspath, not resolve: a data file is often a symbolic link whose target has no telling name
+            return inputs.local(
+                Path(os.path.abspath(self._folder / Path(path).expanduser())), self._local, self._on_bytes
+            )
+        with tempfile.TemporaryDirectory() as scratch:
+            return inputs.remote(path, self._open, Path(scratch), self._remote)
+
+    def save(self) -> None:
+        self._local.save()
+        if self._remote_path is not None and self._remote:
+            self._remote_path.parent.mkdir(parents=True, exist_ok=True)
+            self._remote_path.write_bytes(readable(self._remote))
+
+
+def _like(store: str | StoreSpec, uri: str) -> StoreSpec:
+    """Another place of the same S3 server, with the same credentials."""
+    if isinstance(store, StoreSpec) and store.uri.startswith("s3://"):
+        return store.model_copy(update={"uri": uri})
+    return StoreSpec(uri=uri)
+
+
+def _previous(name: str | None, store: Store) -> PreviousRun | None:
+    """The run to compare with; its train stage must be committed."""
+    if name is None:
+        return None
+    run_id = runs.find_run(store, name)
+    tuned = committed(runs.read_plan(store, run_id), store).get("train")
+    if tuned is None:
+        raise DataError(
+            f"eval.compare_to: run {run_id} has no tuned model yet; finish it with `sftjobs resume {run_id}`"
+        )
+    return PreviousRun(run_id=run_id, model=tuned.ref)
+
+
+def _hub_commit(model: str | ModelSpec) -> str | None:
+    """The commit that `hf://org/name@revision` means now: a plan never depends on a name that can move."""
+    assert isinstance(model, ModelSpec)
+    if not model.path.startswith(HUB):
+        return None
+    repository, _, revision = model.path.removeprefix(HUB).partition("@")
+    if _COMMIT.fullmatch(revision):
+        return revision
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    request = urllib.request.Request(f"{endpoint}/api/models/{repository}/revision/{revision or 'main'}")
+    token = os.environ.get(model.token.env) if model.token else None
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return str(json.load(response)["sha"])
+    except urllib.error.HTTPError as error:
+        way_out = "check the name and revision; a gated model needs model.token: {env: NAME}"
+        raise DataError(f"model: {model.path}: the hub answers {error.code}; {way_out}") from None
+    except (OSError, ValueError, KeyError) as error:
+        way_out = f"give a full commit after '@' or check the network (HF_ENDPOINT is {endpoint})"
+        raise SftError(f"model: {model.path}: cannot resolve the revision: {error}; {way_out}") from None

@@ -1,0 +1,43 @@
+"""Which code will run: versions of the libraries that change results, and whether the source tree is a release."""
+
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from sftjobs.canonical import digest, sha256
+from sftjobs.errors import Problem, SpecError
+from sftjobs.plan.configs import LIBRARIES
+
+
+def installed() -> dict[str, str]:
+    """Versions of the libraries in this environment: where the process backend runs the stages.
+
+    Raises SpecError if one is missing: the stages could not run.
+    """
+    found: dict[str, str] = {}
+    missing: list[str] = []
+    for name in sorted({library for libraries in LIBRARIES.values() for library in libraries}):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        way_out = "install what stage programs need: pip install 'sftjobs[jobs]'"
+        raise SpecError([Problem("this environment", None, "", f"missing {', '.join(missing)}; {way_out}")])
+    return found
+
+
+def source_digest() -> str | None:
+    """Digest of `jobs/` and `sftjobs/` if they differ from the last commit of a checkout, else None."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "status", "--porcelain", "--", "jobs", "sftjobs"]
+    try:
+        status = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if status.returncode != 0 or not status.stdout.strip():
+        return None
+    files = sorted(p for folder in ("jobs", "sftjobs") for p in (root / folder).rglob("*.py"))
+    return digest([[str(p.relative_to(root)), sha256(p.read_bytes())] for p in files])
