@@ -1,11 +1,11 @@
 """The finished config of each stage program, and what it leaves: the contract between planning and `jobs/`.
 
-    program              inputs                              content/                                   counts
-    jobs.data.importer   source                              config.json, *.safetensors, tokenizer ...  parameters, context_length
-    jobs.data            model, task.<t>, general, held_out  train.jsonl, held_out.jsonl, ledger.parquet, prompt.json   DataCounts
-    jobs.train           model, data                         model/ (Hugging Face folder), adapter/ (method lora)  steps, trainable_parameters ...
-    jobs.eval            model, data                         predictions.jsonl, scores.json             EvalCounts
-    jobs.eval.compare    base, tuned, previous?              comparison.json, bad_cases.jsonl           examples
+    program              inputs                              content/
+    jobs.data.importer   source                              config.json, *.safetensors, tokenizer, chat template
+    jobs.data            model, task.<t>, general, held_out  train.jsonl, held_out.jsonl, ledger.parquet, prompt.json
+    jobs.train           model, data                         model/ (Hugging Face folder), adapter/ (method lora)
+    jobs.eval            model, data                         predictions.jsonl, scores.json
+    jobs.eval.compare    base, tuned, previous?              comparison.json, bad_cases.jsonl
 
 Everything here enters the stage key. Files under info/ (`report/<section>.json`, metrics.jsonl) do not.
 """
@@ -16,7 +16,7 @@ from sftjobs.model import Document
 from sftjobs.spec.prompt import PromptSpec
 
 PROGRAM_VERSIONS: dict[str, int] = {"data": 1, "train": 1, "eval": 1}
-"""Raised when the same inputs and config would give another result; `tests/unit/test_program_versions.py` asks for it."""
+"""Raised when the same inputs and config would give another result (tests/unit/test_program_versions.py asks)."""
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "data": ("torch", "transformers", "tokenizers", "safetensors", "gguf", "pyarrow"),
@@ -153,4 +153,4 @@ class CompareConfig(Document):
 
 
 Progress = dict[str, Any]
-"""One line of the progress file: t (unix seconds), phase, step, total, unit, and optionally loss, tokens_per_s, message."""
+"""One line of the progress file: t (unix seconds), phase, step, total, unit; loss, tokens_per_s, message if known."""

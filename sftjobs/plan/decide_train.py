@@ -8,10 +8,11 @@ from sftjobs.plan.configs import DataCounts, LoraConfig, TrainConfig
 from sftjobs.plan.types import Resources
 
 FULL_FROM_EXAMPLES = 1_000_000
-"""Zhang et al., "When Scaling Meets LLM Finetuning" (arXiv 2402.17193), practical note: full tuning at around a million."""
+"""Zhang et al., "When Scaling Meets LLM Finetuning" (arXiv 2402.17193): full tuning pays at around a million."""
 LEARNING_RATE = {"lora": 5e-4, "full": 2e-5}
 MICRO_BATCH_CPU = 16
 MICRO_BATCH_GPU = 8
+MAX_AUTO_BATCH = 256
 
 Reasons = dict[str, str]
 
@@ -70,17 +71,16 @@ def _method(wanted: str, examples: int, reasons: Reasons) -> Any:
 
 
 def _batch(config: dict[str, Any], resources: Resources, examples: int, reasons: Reasons) -> tuple[int, int]:
-    """Micro batch size and accumulation. A global batch is never larger than a tenth of the examples."""
+    """Micro batch size and accumulation."""
     world = resources.world_size
     wanted_global, wanted_micro = config["global_batch_size"], config["micro_batch_size"]
     default_micro = MICRO_BATCH_GPU if resources.gpus_per_node else MICRO_BATCH_CPU
     if wanted_global == "auto" and wanted_micro == "auto":
-        share = max(1, min(examples // 10, 8 * math.isqrt(max(1, examples) // 100 + 1) + 8))
-        target = max(world, min(256, _power_of_two(share)))
+        target = max(world, min(MAX_AUTO_BATCH, _power_of_two(math.isqrt(max(1, examples)))))
         micro = max(1, min(default_micro, target // world))
         accumulation = max(1, target // (micro * world))
         batch = micro * accumulation * world
-        reasons["global_batch_size"] = f"{batch} for {examples:,} examples: about the square root, for enough steps"
+        reasons["global_batch_size"] = f"{batch} for {examples:,} examples: the power of two below the square root"
         return micro, accumulation
     if wanted_global == "auto":
         reasons["global_batch_size"] = "micro batch size x world size, no accumulation"

@@ -79,10 +79,9 @@ class _Finder:
         if path.startswith(inputs.STORE_SCHEME):
             return inputs.pushed(path, self._store)
         if inputs.is_local(path):
-            # abspath, not resolve: a data file is often a symbolic link whose target has no telling name
-            return inputs.local(
-                Path(os.path.abspath(self._folder / Path(path).expanduser())), self._local, self._on_bytes
-            )
+            # made absolute without following links: the target of a symbolic link often has no telling name
+            absolute = os.path.abspath(self._folder / Path(path).expanduser())  # noqa: PTH100
+            return inputs.local(Path(absolute), self._local, self._on_bytes)
         with tempfile.TemporaryDirectory() as scratch:
             return inputs.remote(path, self._open, Path(scratch), self._remote)
 
