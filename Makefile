@@ -1,0 +1,61 @@
+# `make demo` and `make test` are all that a fresh machine needs; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SMOLLM2 := .models/SmolLM2-135M-Instruct.gguf
+
+# Idle OpenMP threads that spin take the machine from everything else that runs on it.
+export OMP_WAIT_POLICY := PASSIVE
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_OFFLINE := 1
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@touch $@
+
+$(SMOLLM2): $(VENV)/.runtime
+	$(BIN)/python hack/fetch_smollm2.py $@
+
+install: $(VENV)/.runtime  ## create .venv with the locked requirements
+
+demo: $(VENV)/.runtime $(SMOLLM2)  ## tune SmolLM2-135M on CLINC150 intents and compare it with its base
+	$(BIN)/sftjobs run examples/intent/run.yaml
+
+test: $(VENV)/.dev $(SMOLLM2)  ## every test that needs no cluster, seconds per tier
+	$(BIN)/python hack/run_tiers.py lint unit store agent chain stage browser
+
+lint: $(VENV)/.dev  ## ruff, mypy, import contracts, generated files
+	$(BIN)/python hack/run_tiers.py lint
+
+unit: $(VENV)/.dev  ## the fast tests only
+	$(BIN)/python hack/run_tiers.py unit
+
+generate: $(VENV)/.dev  ## write schemas and generated docs anew
+	$(BIN)/python -m sftjobs.spec.schema
+	$(BIN)/python -m sftjobs.spec.docs
+
+crash-test: $(VENV)/.dev  ## 10,000 random crash interleavings of the controller
+	SFTJOBS_INTERLEAVINGS=10000 $(BIN)/pytest -q tests/unit/test_decide_random.py
+
+bench: $(VENV)/.dev  ## figures: start-up, hand-over between stages, store against rclone
+	$(BIN)/python tests/bench/bench_cli.py
+	$(BIN)/python tests/bench/bench_store.py
+
+lock: ## resolve pyproject.toml anew into requirements/ (in a fresh environment)
+	bash hack/lock
+
+clean:  ## remove .venv, caches and the demo's artifacts
+	rm -rf $(VENV) .models examples/*/.sftjobs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: help install demo test lint unit generate crash-test bench lock clean

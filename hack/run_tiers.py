@@ -1,0 +1,49 @@
+"""Run test tiers one after another and print the seconds of each; the first failure does not hide the others.
+
+    python hack/run_tiers.py lint unit store agent chain stage browser
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+
+LINT: list[list[str]] = [
+    [str(BIN / "ruff"), "check", "."],
+    [str(BIN / "ruff"), "format", "--check", "."],
+    [str(BIN / "mypy")],
+    [str(BIN / "lint-imports")],
+    [sys.executable, "-m", "sftjobs.spec.schema", "--check"],
+    [sys.executable, "-m", "sftjobs.spec.docs", "--check"],
+]
+NO_TESTS = 5  # pytest's exit code; a tier without tests is a mistake here
+
+
+def commands(tier: str) -> list[list[str]]:
+    """What a tier runs."""
+    if tier == "lint":
+        return LINT
+    return [[sys.executable, "-m", "pytest", "-q", "--durations=5", f"tests/{tier}"]]
+
+
+def main(tiers: list[str]) -> int:
+    """Exit code 0 if every tier passed."""
+    rows: list[tuple[str, float, str]] = []
+    for tier in tiers:
+        print(f"\n=== {tier}", flush=True)
+        began = time.monotonic()
+        codes = [subprocess.run(command, cwd=ROOT, check=False).returncode for command in commands(tier)]
+        rows.append((tier, time.monotonic() - began, "ok" if not any(codes) else "FAILED"))
+    print("\nseconds per tier")
+    for tier, seconds, verdict in rows:
+        print(f"  {tier:8} {seconds:7.1f}  {verdict}")
+    failed = sum(verdict != "ok" for _, _, verdict in rows)
+    print(f"tiers: {len(rows) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
