@@ -1,0 +1,5 @@
+"""`python -m sftjobs` is `sftjobs`."""
+
+from sftjobs.cli.main import main
+
+main()

@@ -1,0 +1,38 @@
+"""`sftjobs pull`."""
+
+from pathlib import Path
+
+import click
+
+from sftjobs.cli.output import console, size
+
+WHAT = ["model", "adapter", "ledger", "bad-cases", "predictions"]
+
+
+@click.command("pull")
+@click.argument("run")
+@click.argument("what", type=click.Choice(WHAT))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+def command(run: str, what: str, folder: Path, store_uri: str | None) -> None:
+    """Download a result of RUN into FOLDER, verified by SHA-256.
+
+    Cut off in the middle, the same command goes on: files that are there and right are kept.
+
+    \b
+    Example:
+      sftjobs pull intent model ./intent-model
+    """
+    from sftjobs import runs
+    from sftjobs.cli.context import find_store
+    from sftjobs.cli.transfer import transfer_bar
+    from sftjobs.plan.committed import committed
+    from sftjobs.pull import RESULTS, pull, select
+
+    store = find_store(store_uri)
+    plan = runs.read_plan(store, runs.find_run(store, run))
+    done = committed(plan, store).get(RESULTS[what].stage)
+    total = sum(entry.size for entry in select(done.manifest.content, RESULTS[what].path)) if done else 0
+    with transfer_bar(f"pull {what}", total) as on_bytes:
+        entries = pull(plan, store, what, folder, on_bytes)
+    console().print(f"{len(entries)} files, {size(sum(e.size for e in entries))}, verified: {folder}")

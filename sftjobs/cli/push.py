@@ -1,0 +1,32 @@
+"""`sftjobs push`."""
+
+from pathlib import Path
+
+import click
+
+from sftjobs.cli.output import console, size
+
+
+@click.command("push")
+@click.argument("file", type=click.Path(path_type=Path), default="run.yaml")
+@click.option("--to", "target", type=click.Path(path_type=Path), help="Where to write; default <file>.pushed.yaml.")
+def command(file: Path, target: Path | None) -> None:
+    """Upload local inputs to the store and write a self-contained run.yaml with the same stage keys.
+
+    What the store has already is not sent again.
+    """
+    from sftjobs.cli.context import plan_file
+    from sftjobs.cli.transfer import transfer_bar
+    from sftjobs.push import push_inputs, pushed_spec
+    from sftjobs.store.probe import probe
+
+    planned = plan_file(file)
+    probe(planned.store)
+    total = sum(entry.size for external in planned.plan.facts.externals.values() for entry in external.files)
+    out = console()
+    with transfer_bar("push", total) as on_bytes:
+        uris = push_inputs(planned.spec, planned.plan.facts, planned.store, on_bytes, say=out.print)
+    written = target or file.with_suffix(".pushed.yaml")
+    written.write_bytes(pushed_spec(planned.spec, uris))
+    out.print(f"{len(uris)} inputs, {size(total)}, are in {planned.store.uri}")
+    out.print(f"written: {written}")

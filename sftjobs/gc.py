@@ -1,0 +1,112 @@
+"""Mark and sweep: what no run in the store needs any more.
+
+Marked: every stage key that a kept run's plan leads to or that one of its attempts had, every pushed input that its
+plan names. Swept, if older than the grace: unmarked stages and inputs, records of dropped runs, and below marked
+stages that are committed what the winning incarnation left behind: other incarnations and checkpoints.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from sftjobs import names, runs
+from sftjobs.artifact import stages
+from sftjobs.errors import SftError
+from sftjobs.plan.committed import committed
+from sftjobs.plan.types import KINDS, Kind, RunPlan
+from sftjobs.store.base import Entry, Store
+
+COMMITS_FIRST = (names.COMMIT,)
+"""Deleted before anything they point at, so that a reader never follows a COMMIT to missing files."""
+
+
+@dataclass
+class Sweep:
+    """What would be deleted, by reason."""
+
+    found: dict[str, list[Entry]] = field(default_factory=dict)
+
+    def add(self, reason: str, entries: Iterable[Entry]) -> None:
+        """Remember objects under a reason."""
+        self.found.setdefault(reason, []).extend(entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(entry.size for entries in self.found.values() for entry in entries)
+
+    @property
+    def objects(self) -> int:
+        return sum(len(entries) for entries in self.found.values())
+
+
+def find(store: Store, dropped_runs: set[str], grace_s: float, now: float | None = None) -> Sweep:
+    """Everything that may go. `dropped_runs`: ids of runs whose records and results are given up."""
+    limit = (time.time() if now is None else now) - grace_s
+    kept = [run_id for run_id in store.list_folders(names.RUNS) if run_id not in dropped_runs]
+    keys: set[tuple[Kind, str]] = set()
+    inputs: set[str] = set()
+    for run_id in kept:
+        keys |= _stage_keys(store, run_id)
+        inputs |= _inputs(runs.read_plan(store, run_id))
+    sweep = Sweep()
+    for run_id in sorted(dropped_runs):
+        sweep.add("records of dropped runs", store.list(names.run_prefix(run_id)))
+    for kind in KINDS:
+        for key in store.list_folders(f"{names.STAGES}{kind}/"):
+            entries = list(store.list(names.stage_prefix(kind, key)))
+            if max(entry.modified for entry in entries) > limit:
+                continue  # somebody may be working on it
+            if (kind, key) not in keys:
+                sweep.add("stages that no run needs", entries)
+            else:
+                sweep.add("left behind by attempts that did not win", _leftovers(store, kind, key, entries))
+    sweep.add("inputs that no run names", (e for e in store.list(names.INPUTS) if _unneeded(e, inputs, limit)))
+    sweep.found = {reason: entries for reason, entries in sweep.found.items() if entries}
+    return sweep
+
+
+def delete(store: Store, sweep: Sweep) -> Iterator[Entry]:
+    """Delete what was found, COMMITs first; yields each object after it is gone."""
+    entries = [entry for found in sweep.found.values() for entry in found]
+    entries.sort(key=lambda e: (not e.key.endswith(COMMITS_FIRST), e.key))
+    for entry in entries:
+        store.delete(entry.key)
+        yield entry
+
+
+def _stage_keys(store: Store, run_id: str) -> set[tuple[Kind, str]]:
+    plan = runs.read_plan(store, run_id)
+    try:
+        done = committed(plan, store)
+    except SftError as error:
+        raise SftError(f"run {run_id}: {error}; nothing was deleted") from error
+    keys = {(item.ref.kind, item.ref.key) for item in done.values()}
+    for node in plan.stages:
+        keys |= {(node.kind, intent.plan.key) for intent in runs.intents(store, run_id, node.name)}
+        keys |= {(i.artifact.kind, i.artifact.key) for i in node.inputs.values() if i.artifact is not None}
+    return keys
+
+
+def _inputs(plan: RunPlan) -> set[str]:
+    """Digests of pushed inputs that a plan may read: of folders, and of every file."""
+    externals = plan.facts.externals.values()
+    return {e.digest for e in externals} | {file.sha256 for e in externals for file in e.files}
+
+
+def _unneeded(entry: Entry, needed: set[str], limit: float) -> bool:
+    digest = entry.key.removeprefix(names.INPUTS).partition(".")[0]
+    return digest not in needed and entry.modified <= limit
+
+
+def _leftovers(store: Store, kind: Kind, key: str, entries: list[Entry]) -> list[Entry]:
+    """Below a committed stage: incarnations that did not win, and checkpoints. An unfinished stage keeps all."""
+    commit = stages.read_commit(store, kind, key)
+    if commit is None:
+        return []
+    winner = names.incarnation_prefix(kind, key, commit.incarnation)
+    kept = (f"{winner}{names.CONTENT}/", f"{winner}{names.INFO}/", f"{winner}{names.MANIFEST}")
+    prefix = names.stage_prefix(kind, key)
+    # claims stay: they are the fence that keeps incarnation numbers from being used twice
+    plain = {f"{prefix}{names.COMMIT}", f"{prefix}{names.KEY_JSON}", f"{prefix}{names.LEASE}"}
+    return [e for e in entries if not e.key.startswith(kept) and e.key not in plain and not e.key.endswith(names.CLAIM)]

@@ -1,0 +1,55 @@
+"""Results of a run, downloaded and verified."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sftjobs import names
+from sftjobs.artifact.transfer import download_tree
+from sftjobs.errors import DataError
+from sftjobs.plan.committed import committed
+from sftjobs.plan.types import FileEntry, RunPlan
+from sftjobs.store.base import OnBytes, Store
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a result lies: files of a stage's artifact, below `folder` or with exactly that path."""
+
+    stage: str
+    path: str
+
+
+RESULTS: dict[str, Result] = {
+    "model": Result("train", "model/"),
+    "adapter": Result("train", "adapter/"),
+    "ledger": Result("data", "ledger.parquet"),
+    "bad-cases": Result("compare", "bad_cases.jsonl"),
+    "predictions": Result("eval-tuned", "predictions.jsonl"),
+}
+"""What `sftjobs pull` knows by name."""
+
+
+def pull(plan: RunPlan, store: Store, what: str, target: Path, on_bytes: OnBytes | None = None) -> list[FileEntry]:
+    """Download one result into the folder `target`; files that are there and right are kept.
+
+    Raises DataError if the stage is not done or has no such result, DamagedError if a file is not what was committed.
+    """
+    result = RESULTS[what]
+    done = committed(plan, store).get(result.stage)
+    if done is None:
+        raise DataError(f"{what}: stage {result.stage} is not done yet; `sftjobs status` shows where the run is")
+    entries = select(done.manifest.content, result.path)
+    if not entries:
+        raise DataError(f"{what}: the run has none (method {done.plan.config.get('method', 'unknown')})")
+    prefix = f"{names.incarnation_prefix(done.ref.kind, done.ref.key, done.ref.incarnation)}{names.CONTENT}/"
+    if result.path.endswith("/"):
+        prefix += result.path
+        entries = [entry.model_copy(update={"path": entry.path.removeprefix(result.path)}) for entry in entries]
+    target.mkdir(parents=True, exist_ok=True)
+    download_tree(store, prefix, entries, target, on_bytes)
+    return entries
+
+
+def select(content: list[FileEntry], path: str) -> list[FileEntry]:
+    """The entries below a folder (`path` ends in `/`) or the one with that path."""
+    return [e for e in content if (e.path.startswith(path) if path.endswith("/") else e.path == path)]
