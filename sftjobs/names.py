@@ -148,3 +148,41 @@ def log_prefix(run_id: str, stage: str, attempt: int, node: int) -> str:
 
 def pushed_input(sha256: str) -> str:
     return f"{INPUTS}{sha256}"
+
+
+# --- records of a run (sftjobs.runs) --------------------------------------------------------------------------------
+RUN_YAML = "run.yaml"
+PLAN_JSON = "plan.json"
+OWNER = "OWNER"
+BEGIN = "BEGIN"
+VERDICT = "VERDICT"
+CANCEL = "CANCEL"
+
+
+def run_lease(run_id: str) -> str:
+    """Held by the one controller of a run."""
+    return f"{run_prefix(run_id)}{LEASE}"
+
+
+def attempts_prefix(run_id: str) -> str:
+    return f"{run_prefix(run_id)}attempts/"
+
+
+def events_prefix(run_id: str) -> str:
+    return f"{run_prefix(run_id)}events/"
+
+
+def sessions_prefix(run_id: str) -> str:
+    return f"{run_prefix(run_id)}sessions/"
+
+
+def session_file(run_id: str, session: int, name: str) -> str:
+    """BEGIN, CANCEL or VERDICT of one session: from the user's request to its verdict."""
+    return f"{sessions_prefix(run_id)}{session:04d}/{name}"
+
+
+# --- parts of a store that are not artifacts (docs/store.md) --------------------------------------------------------
+STORE_LOCAL = "local"
+"""Top-level folder of a folder store that is no part of the store: scratch of processes on this machine."""
+PROBE = "probe/"
+"""Objects that the probe writes, reads and removes again."""

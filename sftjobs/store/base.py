@@ -3,6 +3,7 @@
 Keys are relative paths with `/`. Nothing is ever renamed; only LEASE, CANCEL, heartbeats and reports are replaced.
 """
 
+import builtins
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,17 +60,23 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[Entry]:
         """Every object whose key starts with `prefix`, in key order, never from a cache."""
 
-    def list_folders(self, prefix: str) -> list[str]:
+    def list_folders(self, prefix: str) -> builtins.list[str]:
         """Names directly below `prefix` (which ends in `/`) that have something below them, sorted."""
 
     def delete(self, key: str) -> None:
         """Delete; succeeds if the object does not exist."""
 
-    def upload(self, key: str, source: Path, on_bytes: OnBytes | None = None) -> None:
-        """Copy a local file to the store. Write-once by convention: the key belongs to one incarnation."""
+    def upload(self, key: str, source: Path, on_bytes: OnBytes | None = None) -> str:
+        """Copy a local file to a new object; returns the hex SHA-256 of what was sent.
+
+        If the object exists already with this very content, the call succeeds. Raises AlreadyExistsError otherwise.
+        """
 
     def download(self, key: str, target: Path, on_bytes: OnBytes | None = None) -> str:
         """Copy an object to a new local file; returns the hex SHA-256 of what arrived. Raises NotFoundError."""
 
     def local_path(self, key: str) -> Path | None:
         """Path of the object if it can be read in place (folder store), else None."""
+
+    def remove_leftovers(self, older_than_s: float) -> int:
+        """Remove what interrupted writes left behind and no listing shows, if older; returns how many things."""
