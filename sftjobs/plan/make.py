@@ -83,11 +83,12 @@ def _import_stage(spec: RunSpec, facts: Facts) -> StageNode | None:
     )
 
 
-def _data_stage(spec: RunSpec, model: StageInput) -> StageNode:
+def data_config(spec: RunSpec) -> DataConfig:
+    """What the data stage is told; `sftjobs check` uses the same."""
     prompt = spec.prompt
     assert isinstance(prompt, PromptSpec)
     data = spec.data
-    config = DataConfig(
+    return DataConfig(
         prompt=prompt,
         tasks={name: _source(f"task.{name}", task, prompt) for name, task in data.tasks.items()},
         general=None if data.general is None else _source("general", data.general, prompt),
@@ -98,16 +99,19 @@ def _data_stage(spec: RunSpec, model: StageInput) -> StageNode:
         max_tokens=data.max_tokens,
         seed=spec.seed,
     )
-    names = [f"task.{name}" for name in data.tasks]
-    names += ["general"] if data.general is not None else []
-    names += ["held_out"] if data.held_out.path is not None else []
+
+
+def _data_stage(spec: RunSpec, model: StageInput) -> StageNode:
+    names = [f"task.{name}" for name in spec.data.tasks]
+    names += ["general"] if spec.data.general is not None else []
+    names += ["held_out"] if spec.data.held_out.path is not None else []
     inputs = {name: StageInput(external=name) for name in names}
     inputs["model"] = model.model_copy(update={"include": TOKENIZER_FILES})
     return StageNode(
         name="data",
         kind="data",
         program="jobs.data",
-        config=config.model_dump(),
+        config=data_config(spec).model_dump(),
         inputs=inputs,
         resources=_resources(spec.resources.data),
         operation=_operation(spec),
