@@ -1,0 +1,88 @@
+"""The train stage: load data, render, order, open the model, resume, train, export."""
+
+import torch.distributed as dist
+
+from jobs.lm.prefix import Layouts
+from jobs.lm.render import Renderer, load_tokenizer
+from jobs.train import checkpoint
+from jobs.train.arguments import training_arguments
+from jobs.train.determinism import make_repeatable
+from jobs.train.edge import StepEdge
+from jobs.train.engine import infrastructure_errors, quiet, train
+from jobs.train.examples import TrainingSet, read_training_set
+from jobs.train.export import export
+from jobs.train.model import open_for_training, parameter_counts
+from jobs.train.order import Order
+from jobs.train.steps import Steps
+from jobs.train.summary import Stopwatch, counts, report
+from jobs.train.trainer import SftTrainer
+from sftjobs.errors import DataError
+from sftjobs.plan.configs import TrainConfig
+from sftjobs.program import Program, main
+
+
+def run(program: Program) -> None:
+    """Train as the plan says; leaves `model/` (and `adapter/`), counts and the report section `train`."""
+    config = TrainConfig.model_validate(program.plan.config)
+    header = checkpoint.read_header(program.resume, program) if program.resume else None
+    make_repeatable(config.seed, config.threads_per_process)
+    quiet()
+    watch = Stopwatch()
+
+    with watch("read and render"):
+        base = program.input("model")
+        renderer = Renderer(load_tokenizer(base))
+        examples = read_training_set(program.input("data") / "train.jsonl", renderer, config.max_tokens)
+        order = training_order(config, examples)
+    with watch("open the model"):
+        program.progress("load", 0, config.steps, unit="steps")
+        model = open_for_training(base, config)
+        parameters = parameter_counts(model)
+        if program.resume:
+            checkpoint.load_weights(program.resume, model)
+
+    pad_id = pad_token(renderer)
+    layouts = Layouts(model.config, pad_id)
+    steps = Steps(examples, order, layouts, config, program.rank, pad_id)
+    trainer = SftTrainer(model, training_arguments(config, program.output), steps, first=header.step if header else 0)
+    edge = StepEdge(program, trainer, header.history if header else [])
+    with watch("train"), infrastructure_errors():
+        train(program, config, trainer, edge)
+
+    with watch("export"):
+        program.progress("export", config.steps, config.steps, unit="steps")
+        if program.rank == 0:
+            export(model, base, renderer.stop_ids, program.content)
+    counted = counts(config, examples, order, edge.history, parameters, renderer.template_hash)
+    program.write_counts(counted)
+    program.write_report("train", report(program, config, counted, edge, layouts, watch))
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def training_order(config: TrainConfig, examples: TrainingSet) -> Order:
+    """The order over the examples. Raises DataError if it gives fewer steps than the plan has."""
+    order = Order(
+        examples.tasks,
+        config.epochs,
+        config.general_ratio,
+        config.general_max_repeats,
+        global_batch=config.micro_batch_size * config.gradient_accumulation_steps * config.world_size,
+        seed=config.seed,
+    )
+    if order.steps < config.steps:
+        raise DataError(
+            f"train.jsonl gives {order.steps} steps over all epochs, the plan has {config.steps}: "
+            "the data is not what was planned with; plan the run again"
+        )
+    return order
+
+
+def pad_token(renderer: Renderer) -> int:
+    """Any id will do: padding is masked by position, never by id."""
+    pad_id = renderer.tokenizer.pad_token_id
+    return 0 if pad_id is None else int(pad_id)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,44 @@
+"""TrainConfig as the Trainer's arguments."""
+
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+
+from sftjobs.plan.configs import TrainConfig
+
+_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+
+
+def training_arguments(config: TrainConfig, scratch: Path) -> TrainingArguments:
+    """Arguments under which the Trainer writes nothing and logs nothing: that is done at step edges.
+
+    Accumulation is 1 because one batch of `SftTrainer` is a whole optimizer step.
+    """
+    on_cpu = not torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(scratch),
+        max_steps=config.steps,
+        per_device_train_batch_size=config.micro_batch_size,
+        gradient_accumulation_steps=1,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=_SCHEDULES[config.schedule],
+        warmup_steps=config.warmup_steps,
+        optim="adamw_torch_fused",
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        bf16=config.precision == "bfloat16",
+        seed=config.seed,
+        use_cpu=on_cpu,
+        ddp_backend=None if config.world_size == 1 else "gloo" if on_cpu else "nccl",
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
+        save_strategy="no",
+        eval_strategy="no",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        activation_checkpointing=False,
+    )

@@ -1,0 +1,141 @@
+"""Checkpoints: what cannot be computed again from plan and data, namely trained weights and optimizer.
+
+    step-<N>/rank-00000/   checkpoint.json, weights.safetensors (trainable weights only), optimizer.pt (+ schedule)
+    step-<N>/rank-<r>/     checkpoint.json
+
+Data order and dropout are functions of (seed, step), so neither a position nor a random state is kept.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sftjobs import names
+from sftjobs.errors import CheckpointError
+from sftjobs.model import Document
+from sftjobs.program import Program
+
+FORMAT = 1
+HEADER = "checkpoint.json"
+WEIGHTS = "weights.safetensors"
+OPTIMIZER = "optimizer.pt"
+
+
+class Point(Document):
+    """One finished step in the training's history."""
+
+    step: int
+    """From 1."""
+    loss: float
+    """Mean per supervised token, nats."""
+    learning_rate: float
+    tokens_per_s: float
+    """Tokens of examples, without padding, per second of wall time."""
+
+
+class Header(Document):
+    """`checkpoint.json`: what the checkpoint belongs to and how far it is."""
+
+    format: int
+    key: str
+    """Stage key of the training."""
+    step: int
+    """Optimizer steps done."""
+    world_size: int
+    history: list[Point]
+    """Every step so far; rank 0 only."""
+
+
+def read_header(folder: Path, program: Program) -> Header:
+    """The header of this rank's part of the checkpoint `folder`.
+
+    Raises CheckpointError if it is incomplete or belongs to another training: nothing of it may be loaded then.
+    """
+    path = folder / names.rank_folder(program.rank) / HEADER
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"checkpoint {folder.name}: {names.rank_folder(program.rank)}/{HEADER}: {error}"
+        ) from error
+    found = raw.get("format") if isinstance(raw, dict) else None
+    if found != FORMAT:
+        raise CheckpointError(f"checkpoint {folder.name}: format {found}, this version reads {FORMAT}; {_WAY_OUT}")
+    header = Header.model_validate(raw)
+    if header.key != program.plan.key:
+        raise CheckpointError(
+            f"checkpoint {folder.name} belongs to stage key {header.key[:12]}, this training has "
+            f"{program.plan.key[:12]}: model, data or settings differ; {_WAY_OUT}"
+        )
+    if header.world_size != program.world_size:
+        raise CheckpointError(
+            f"checkpoint {folder.name} was made by {header.world_size} ranks, this training has {program.world_size}; "
+            f"{_WAY_OUT}"
+        )
+    return header
+
+
+_WAY_OUT = "delete the checkpoint to start from the first step"
+
+
+def save(
+    program: Program,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    step: int,
+    history: list[Point],
+) -> None:
+    """This rank's part of the checkpoint after `step`, renamed into place once it is whole."""
+    folder = program.new_checkpoint(step)
+    main = program.rank == 0
+    if main:
+        save_file(trainable_state(model), folder / WEIGHTS)
+        torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / OPTIMIZER)
+    header = Header(
+        format=FORMAT,
+        key=program.plan.key,
+        step=step,
+        world_size=program.world_size,
+        history=history if main else [],
+    )
+    (folder / HEADER).write_text(header.model_dump_json(), encoding="utf-8")
+    program.finish_checkpoint(folder)
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Put the trained weights of the checkpoint into `model`. Raises CheckpointError if they are not its weights."""
+    state = load_file(folder / names.rank_folder(0) / WEIGHTS)
+    expected = trainable_state(model)
+    _compare(folder, {name: value.shape for name, value in state.items()}, expected)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in state:
+                parameter.copy_(state[name])
+
+
+def load_optimizer(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """State of optimizer and schedule; read without running code from the file."""
+    path = folder / names.rank_folder(0) / OPTIMIZER
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return state["optimizer"], state["schedule"]
+
+
+def trainable_state(model: nn.Module) -> dict[str, Tensor]:
+    """Trainable parameters by name."""
+    return {
+        name: parameter.detach().contiguous() for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
+
+
+def _compare(folder: Path, found: Mapping[str, torch.Size], expected: Mapping[str, Tensor]) -> None:
+    wrong = sorted(set(found) ^ set(expected)) + sorted(
+        name for name in set(found) & set(expected) if found[name] != expected[name].shape
+    )
+    if wrong:
+        raise CheckpointError(f"checkpoint {folder.name}: weights differ from the model's: {wrong[0]}; {_WAY_OUT}")

@@ -1,0 +1,50 @@
+"""Run the Trainer under the program contract: ranks, progress, errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch.distributed as dist
+from transformers import PrinterCallback
+from transformers.utils import logging
+
+from jobs.train.edge import StepEdge
+from jobs.train.trainer import SftTrainer
+from sftjobs.errors import SftError
+from sftjobs.plan.configs import TrainConfig
+from sftjobs.program import Program, Stopped
+
+
+def train(program: Program, config: TrainConfig, trainer: SftTrainer, edge: StepEdge) -> None:
+    """Do the steps that are left. Raises Stopped if asked to stop, DataError on a loss that is not a number."""
+    ranks = trainer.accelerator.num_processes
+    if not ranks == config.world_size == program.world_size:
+        # Unnoticed, every rank would train a model of its own on its share of the data.
+        raise SftError(
+            f"{ranks} ranks found each other, {program.world_size} were started and {config.world_size} are planned: "
+            "check MASTER_ADDR, MASTER_PORT and WORLD_SIZE of the processes"
+        )
+    if program.stop_requested:
+        raise Stopped("before the first step of this attempt")
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(edge)
+    if trainer.first < config.steps:
+        trainer.train()
+
+
+@contextmanager
+def infrastructure_errors() -> Iterator[None]:
+    """Errors of communication between ranks become SftError: another attempt may succeed."""
+    try:
+        yield
+    except dist.DistError as error:
+        raise SftError(f"communication between ranks failed: {error}") from error
+    except RuntimeError as error:
+        if "gloo" not in str(error).lower():
+            raise
+        raise SftError(f"communication between ranks failed: {error}") from error
+
+
+def quiet() -> None:
+    """No progress bars of libraries in the log: progress goes through the program contract."""
+    logging.disable_progress_bar()
+    logging.set_verbosity_warning()

@@ -1,0 +1,116 @@
+"""The tuned model as it is published: `model/` for every method, `adapter/` for method lora as well.
+
+Equal weights give equal bytes: nothing of this machine (paths, times) is written. What was written is opened again and
+counted before the stage may be committed.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors import safe_open
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
+
+from jobs.lm.load import read_model_config, stored_dtype, weight_files
+from jobs.train.model import TrainedModel
+from sftjobs.canonical import readable
+from sftjobs.errors import DataError
+
+MODEL = "model"
+ADAPTER = "adapter"
+_COPIED = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
+"""Suffixes of the tokenizer's files and the like in a model folder."""
+
+
+def export(model: TrainedModel, base: Path, stop_ids: list[int], content: Path) -> None:
+    """Write the tuned model below `content`, in the number format of the files in `base`, and check what was written.
+
+    `stop_ids` end an answer; they are added to the generation config, so that any server stops where training did.
+    The model cannot be trained any further: an adapter is merged into it.
+    """
+    if isinstance(model, PeftModel):
+        save_adapter(model, content / ADAPTER)
+        model = model.merge_and_unload()
+    assert isinstance(model, PreTrainedModel)
+    folder = content / MODEL
+    model.generation_config = _generation_config(base, model, stop_ids)
+    model.to(stored_dtype(base)).save_pretrained(folder, safe_serialization=True)
+    _copy_tokenizer(base, folder)
+    verify(folder, model)
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """The adapter alone, in peft's format, without a trace of where the base model was."""
+    for settings in model.peft_config.values():
+        settings.base_model_name_or_path = ""
+    # "auto" would ask the hub about the base model's vocabulary; the adapters made here never touch embeddings.
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in settings.items():
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            settings[name] = sorted(value)
+    path.write_bytes(readable(settings))
+    state = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    _check_files([folder / "adapter_model.safetensors"], len(state), sum(p.numel() for p in state.values()))
+
+
+def verify(folder: Path, model: PreTrainedModel) -> None:
+    """Open the written model again. Raises DataError if a weight is missing, of another shape or not finite."""
+    read_model_config(folder)
+    expected = _distinct(model.state_dict())
+    _check_files(weight_files(folder), len(expected), sum(tensor.numel() for tensor in expected.values()))
+
+
+def _distinct(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One name per storage: tied weights are written once."""
+    seen: dict[tuple[int, torch.Size], str] = {}
+    for name, tensor in state.items():
+        seen.setdefault((tensor.data_ptr(), tensor.shape), name)
+    return {name: state[name] for name in seen.values()}
+
+
+def _check_files(paths: list[Path], tensors: int, elements: int) -> None:
+    found_tensors = found_elements = 0
+    for path in paths:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                tensor = file.get_tensor(name)
+                found_tensors += 1
+                found_elements += tensor.numel()
+                if not torch.isfinite(tensor).all():
+                    raise DataError(
+                        f"export: weight {name} in {path.name} is not finite: the trained value does not fit the "
+                        f"number format {tensor.dtype}; train with a lower learning rate"
+                    )
+    if (found_tensors, found_elements) != (tensors, elements):
+        raise OSError(
+            f"export: {', '.join(path.name for path in paths)} hold {found_tensors} tensors with {found_elements} "
+            f"elements, the model has {tensors} with {elements}: the disk may be full or damaged"
+        )
+
+
+def _generation_config(base: Path, model: PreTrainedModel, stop_ids: list[int]) -> GenerationConfig:
+    """The base model's generation config with every stop token among the ends of a sequence."""
+    if (base / "generation_config.json").is_file():
+        config = GenerationConfig.from_pretrained(base, local_files_only=True)
+    else:
+        config = GenerationConfig.from_model_config(model.config)
+    known = config.eos_token_id
+    ends = [] if known is None else [known] if isinstance(known, int) else list(known)
+    ends += [token for token in stop_ids if token not in ends]
+    config.eos_token_id = ends[0] if len(ends) == 1 else ends or None
+    return config
+
+
+def _copy_tokenizer(base: Path, folder: Path) -> None:
+    """Tokenizer, chat template and the like, byte for byte as in the base model."""
+    for path in sorted(base.iterdir()):
+        written = (folder / path.name).exists() or path.name.endswith(".index.json")
+        if path.is_file() and path.suffix in _COPIED and not written:
+            shutil.copyfile(path, folder / path.name)

@@ -1,0 +1,95 @@
+"""What a training says about itself: counts for the manifest and a section for the report."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from time import monotonic
+from typing import Any
+
+from jobs.lm.prefix import Layouts
+from jobs.train.checkpoint import Point
+from jobs.train.edge import StepEdge
+from jobs.train.examples import TrainingSet
+from jobs.train.order import Order
+from sftjobs.plan.configs import TrainConfig
+from sftjobs.program import Program
+
+CURVE_POINTS = 500
+FINAL_STEPS = 10
+"""The final loss is the mean over so many last steps: one step is too noisy."""
+
+
+class Stopwatch:
+    """Wall seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = monotonic()
+        yield
+        self.seconds[phase] = round(monotonic() - start, 2)
+
+
+def counts(
+    config: TrainConfig,
+    examples: TrainingSet,
+    order: Order,
+    history: Sequence[Point],
+    parameters: tuple[int, int],
+    template_hash: str,
+) -> dict[str, Any]:
+    """`counts` of the manifest; the same for a resumed training as for an undisturbed one."""
+    seen = list(chain.from_iterable(order.batch(step) for step in range(config.steps)))
+    return {
+        "steps": config.steps,
+        "examples_seen": len(seen),
+        "supervised_tokens": sum(examples.supervised[index] for index in seen),
+        "trainable_parameters": parameters[0],
+        "total_parameters": parameters[1],
+        "final_loss": final_loss(history),
+        "template_hash": template_hash,
+    }
+
+
+def final_loss(history: Sequence[Point]) -> float:
+    """Mean loss of the last steps, nats per supervised token."""
+    last = history[-FINAL_STEPS:]
+    return sum(point.loss for point in last) / len(last)
+
+
+def report(
+    program: Program, config: TrainConfig, counted: dict[str, Any], edge: StepEdge, layouts: Layouts, watch: Stopwatch
+) -> dict[str, Any]:
+    """The section `train` of the report. Figures on layout are those of rank 0 in this attempt."""
+    return {
+        "summary": program.plan.summary,
+        "reasons": program.plan.reasons,
+        "method": config.method,
+        "lora": config.lora.model_dump() if config.lora else None,
+        "learning_rate": config.learning_rate,
+        "schedule": config.schedule,
+        "precision": config.precision,
+        "micro_batch_size": config.micro_batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "world_size": config.world_size,
+        "counts": counted,
+        "curve": [point.model_dump() for point in thinned(edge.history)],
+        "layout": {
+            "shared_prefix_refused": layouts.reason,
+            "micro_batches": edge.micro_batches,
+            "shared_prefix": edge.shared_batches,
+            "encoded_tokens": edge.encoded,
+            "padded_tokens": edge.padded,
+        },
+        "seconds": watch.seconds,
+    }
+
+
+def thinned(history: Sequence[Point]) -> list[Point]:
+    """At most CURVE_POINTS of the history, evenly spread, the first and the last among them."""
+    if len(history) <= CURVE_POINTS:
+        return list(history)
+    last = len(history) - 1
+    return [history[round(place * last / (CURVE_POINTS - 1))] for place in range(CURVE_POINTS)]

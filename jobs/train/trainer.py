@@ -1,0 +1,110 @@
+"""A thin subclass of `transformers.Trainer`: whole optimizer steps as batches, loss at supervised positions only.
+
+The Trainer keeps what it is good at (optimizer, schedule, clipping, distributed wrapping, mixed precision). One item of
+its data loader is one optimizer step with all its micro batches, so the loss can be divided by the supervised tokens of
+the whole step: it does not depend on how the step is cut into micro batches, accumulation and ranks.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainingArguments
+
+from jobs.lm.token_losses import scored_positions, summed_loss
+from jobs.train.determinism import seed_step
+from jobs.train.model import TrainedModel
+from jobs.train.steps import MicroBatch, Step, Steps
+from sftjobs.errors import DataError
+
+
+class SftTrainer(Trainer):
+    """Trains on `steps` from step `first` on."""
+
+    def __init__(self, model: TrainedModel, arguments: TrainingArguments, steps: Steps, first: int) -> None:
+        super().__init__(model=model, args=arguments, train_dataset=steps)
+        self.steps = steps
+        self.first = first
+        self.step: Step | None = None
+        """The step in progress, or the last one."""
+        self.step_loss = math.nan
+        """Mean loss per supervised token of that step over all ranks, nats."""
+
+    def get_train_dataloader(self) -> "DataLoader[Step]":
+        # A generator of its own: by default a loader draws a seed from the global one whenever it starts.
+        return DataLoader(
+            self.steps,
+            batch_size=None,
+            sampler=range(self.first, len(self.steps)),
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),
+        )
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Step], num_batches: int, device: torch.device
+    ) -> tuple[list[Step], None]:
+        step = next(epoch_iterator, None)
+        return ([] if step is None else [step]), None
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Forward and backward over the micro batches of one step; returns its loss on this rank."""
+        step: Step = inputs
+        self.step = step
+        seed_step(self.args.seed, step.number, self.args.process_index)
+        model.train()
+        total = torch.zeros((), dtype=torch.float64, device=self.args.device)
+        suspects: list[int] = []
+        for number, micro in enumerate(step.micro_batches, start=1):
+            last = number == len(step.micro_batches)
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                loss = self._loss(model, micro)
+                # The gradients of the ranks are averaged, so each one counts `world_size` times.
+                self.accelerator.backward(loss * (self.args.world_size / step.supervised))
+            total += loss.detach()
+            if not torch.isfinite(loss):
+                suspects += micro.examples
+        self._agree_on_loss(total, step, suspects)
+        return (total / step.supervised).float()
+
+    def _loss(self, model: nn.Module, micro: MicroBatch) -> Tensor:
+        """Summed loss of one micro batch, nats."""
+        batch = micro.batch.to(self.args.device)
+        with self.compute_loss_context_manager(), scored_positions(model, batch.positions):
+            logits = model(**batch.inputs, use_cache=False).logits
+        return summed_loss(logits, batch.targets)
+
+    def _agree_on_loss(self, total: Tensor, step: Step, suspects: list[int]) -> None:
+        if self.args.world_size > 1:
+            dist.all_reduce(total)
+        self.step_loss = total.item() / step.supervised
+        if not math.isfinite(self.step_loss):
+            self._refuse(f"the loss is {self.step_loss}", step, suspects)
+
+    def _clip_grad_norm(self, model: nn.Module) -> Tensor:
+        norm: Tensor = super()._clip_grad_norm(model)
+        assert self.step is not None
+        if not torch.isfinite(norm):
+            self._refuse(f"the gradient's norm is {norm.item()}", self.step, [])
+        return norm
+
+    def _refuse(self, what: str, step: Step, suspects: list[int]) -> None:
+        """Raises DataError: weights that are not numbers must never be saved or exported."""
+        members = suspects or [index for micro in step.micro_batches for index in micro.examples]
+        shown = ", ".join(self.steps.examples.example_ids[index] for index in members[:8])
+        more = f" and {len(members) - 8} more" if len(members) > 8 else ""
+        raise DataError(
+            f"training step {step.number + 1}: {what}; nothing was exported. Examples of this rank: {shown}{more}. "
+            "A lower train.learning_rate usually helps; if it happens at step 1, look at the base model's weights"
+        )
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0
+
+
+def _as_it_is(step: Step) -> Step:
+    return step
