@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 from sftjobs.attempts import Termination
 
 Job = dict[str, Any]
-"""A Kubernetes Job as a plain dict (`sftjobs.objects.build`)."""
+"""A Kubernetes Job as a plain dict (`sftjobs.objects.build_job`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,16 @@ class BackendError(Exception):
 
 
 class Backend(Protocol):
-    """Both implementations pass the conformance suite in tests/chain."""
+    """Both implementations pass the conformance suite in tests/chain. Every method may raise BackendError."""
 
     def create(self, job: Job) -> None:
         """Start a Job. Succeeds if this very Job (same name, same run id and stage key) exists already."""
 
     def list(self, run_id: str) -> list[JobStatus]:
-        """Every Job of the run that has been created and not deleted. Raises BackendError."""
+        """Every Job of the run that has been created and not deleted."""
 
-    def delete(self, name: str, grace_s: float | None = None) -> None:
-        """Ask the Job to stop; by force after the grace (default: the Job's own). Succeeds if it is gone. Does not wait."""
+    def delete(self, run_id: str, name: str, grace_s: float | None = None) -> None:
+        """Ask the Job to stop; by force after the grace (default: the Job's own). Does not wait.
+
+        Succeeds if it is gone or has ended. Asked again, the earlier of both ends by force holds.
+        """

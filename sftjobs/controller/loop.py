@@ -1,0 +1,180 @@
+"""The controller: observe -> decide -> act, until there is a verdict."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sftjobs import names
+from sftjobs.artifact.lease import Lease
+from sftjobs.backend.base import Backend, BackendError
+from sftjobs.controller.act import Actor, OnSuccess
+from sftjobs.controller.actions import DeleteJob
+from sftjobs.controller.decide import decide
+from sftjobs.controller.observe import FinishStage, Observer
+from sftjobs.controller.observed import Observed
+from sftjobs.crashpoints import crash_point
+from sftjobs.errors import StoreConfigError, StoreError
+from sftjobs.objects import JobSettings
+from sftjobs.plan.finish import finish as finish_stage
+from sftjobs.plan.types import RunPlan
+from sftjobs.runs import Session, Verdict, begin_session
+from sftjobs.store.base import Store
+
+TICK_S = 0.1
+"""Seconds between two looks, for processes and a folder. A cluster gets 10."""
+MAX_TROUBLE_WAIT_S = 30.0
+T = TypeVar("T")
+_NAP_S = 0.1
+"""Longest sleep without a look at the controls."""
+
+
+class Controls:
+    """How signal handlers and other threads talk to a running controller: plain flags, safe to set at any moment."""
+
+    def __init__(self) -> None:
+        self.leaving = False
+        self.stopping = False
+        self.forced = False
+
+    def leave(self) -> None:
+        """Go away without touching anything: jobs go on, the next controller adopts them."""
+        self.leaving = True
+
+    def request_stop(self) -> None:
+        """Ask running jobs to save and stop, wait for them, end the session as stopped."""
+        self.stopping = True
+
+    def kill_now(self) -> None:
+        """The same without the grace."""
+        self.stopping = self.forced = True
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Store or backend could not be asked; nothing is done until they can."""
+
+    message: str
+    retry_in_s: float
+
+
+OnTick = Callable[[Observed], None]
+OnTrouble = Callable[[Trouble | None], None]
+"""Called when trouble begins or changes, and with None when it is over."""
+
+
+def run_chain(
+    store: Store,
+    plan: RunPlan,
+    run_id: str,
+    backend: Backend,
+    *,
+    settings: JobSettings,
+    finish: FinishStage | None = None,
+    on_tick: OnTick | None = None,
+    on_trouble: OnTrouble | None = None,
+    on_success: OnSuccess = lambda: None,
+    controls: Controls | None = None,
+    clock: Callable[[], float] = time.time,
+    tick_s: float = TICK_S,
+) -> Verdict:
+    """Run a recorded run to its verdict (`sftjobs.runs.create_run` records it).
+
+    `on_success` builds the report before the verdict is written. Raises BusyError if another controller works on the
+    run, StoreConfigError if a person must change something about the store. Other troubles are waited out.
+    """
+    controls = controls or Controls()
+    lease = Lease(store, names.run_lease(run_id), what=f"controller of run {run_id}", run_id=run_id)
+    lease.acquire(given_up=lambda: controls.leaving)
+    crash_point("controller.lease")
+    try:
+        observer = Observer(store, plan, run_id, backend, finish or finish_stage)
+        loop = _Loop(plan, observer, controls, lease, clock, tick_s, on_tick or _silent, on_trouble or _silent)
+        session = loop.steadily(lambda: _begin(store, run_id, observer, clock()))
+        if session is None:
+            return loop.left()
+        crash_point("controller.session")
+        return loop.run(session, Actor(store, run_id, session, backend, settings, on_success))
+    finally:
+        lease.release()
+
+
+def _silent(_: Any) -> None:
+    return None
+
+
+def _begin(store: Store, run_id: str, observer: Observer, now: float) -> Session:
+    views = observer.stages()
+    attempts = {name: len(view.attempts) for name, view in views.items()}
+    committed = [name for name, view in views.items() if view.committed]
+    return begin_session(store, run_id, attempts, committed, now)
+
+
+@dataclass
+class _Loop:
+    """The loop and what it needs around each tick."""
+
+    plan: RunPlan
+    observer: Observer
+    controls: Controls
+    lease: Lease
+    clock: Callable[[], float]
+    tick_s: float
+    on_tick: OnTick
+    on_trouble: OnTrouble
+
+    def run(self, session: Session, actor: Actor) -> Verdict:
+        while True:
+            outcome = self.steadily(lambda: self._tick(session, actor))
+            if outcome is None or isinstance(outcome, Verdict):
+                return outcome or self.left()
+            if not outcome:
+                self._nap(self.tick_s)
+
+    def _tick(self, session: Session, actor: Actor) -> Verdict | bool:
+        """The verdict, or whether anything was done: then it is worth looking again at once."""
+        halt = "stopped" if self.controls.stopping else None
+        seen = self.observer.observe(session, self.clock(), halt, self.controls.forced)  # type: ignore[arg-type]
+        self.on_tick(seen)
+        actions = decide(self.plan, seen)
+        for action in actions:
+            if self._must_leave():
+                return False
+            verdict = actor.do(action)
+            if isinstance(action, DeleteJob):
+                self.observer.asked[action.job] = action.force
+            if verdict is not None:
+                return verdict
+        return bool(actions)
+
+    def steadily(self, step: Callable[[], T]) -> T | None:
+        """The result of `step`, tried until store and backend answer; None if this controller is to go away."""
+        wait, before = 0.5, ""
+        while not self._must_leave():
+            try:
+                result = step()
+            except StoreConfigError:
+                raise
+            except (StoreError, BackendError) as error:
+                if str(error) != before:
+                    self.on_trouble(Trouble(str(error), wait))
+                before = str(error)
+                self._nap(wait)
+                wait = min(MAX_TROUBLE_WAIT_S, wait * 2)
+            else:
+                if before:
+                    self.on_trouble(None)
+                return result
+        return None
+
+    def left(self) -> Verdict:
+        reason = "another controller has taken over the run" if self.lease.lost else "its jobs go on"
+        return Verdict(outcome="left", message=f"the controller has left; {reason}", finished=self.clock())
+
+    def _must_leave(self) -> bool:
+        return self.controls.leaving or self.lease.lost
+
+    def _nap(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self._must_leave():
+            time.sleep(min(left, _NAP_S))

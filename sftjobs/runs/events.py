@@ -1,0 +1,34 @@
+"""Events of a run: small notes for people, in order of time. Nothing is decided from them."""
+
+import json
+import secrets
+import time
+from typing import Any
+
+from sftjobs import names
+from sftjobs.canonical import readable
+from sftjobs.model import Document
+from sftjobs.store.base import Store
+
+
+class Event(Document):
+    """One note."""
+
+    t: float
+    """Unix time by the writer's clock."""
+    kind: str
+    """E.g. `stage-failed`; lower-case letters and `-`."""
+    fields: dict[str, Any]
+
+
+def add_event(store: Store, run_id: str, kind: str, **fields: Any) -> None:
+    """Write one event; its name sorts by time and is unique."""
+    now = time.time()
+    key = f"{names.events_prefix(run_id)}{int(now * 1000):013d}-{kind}-{secrets.token_hex(4)}.json"
+    store.create(key, readable({"t": now, "kind": kind, "fields": fields}))
+
+
+def read_events(store: Store, run_id: str, after: str = "") -> list[tuple[str, Event]]:
+    """(name, event) in order of time; `after` is the name of the last one that was read before."""
+    keys = [entry.key for entry in store.list(names.events_prefix(run_id)) if entry.key > after]
+    return [(key, Event.model_validate(json.loads(store.get(key).body))) for key in keys]
