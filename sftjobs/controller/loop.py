@@ -11,8 +11,9 @@ from sftjobs.backend.base import Backend, BackendError
 from sftjobs.controller.act import Actor, OnSuccess
 from sftjobs.controller.actions import DeleteJob
 from sftjobs.controller.decide import decide
-from sftjobs.controller.observe import FinishStage, Observer
+from sftjobs.controller.observe import Observer
 from sftjobs.controller.observed import Observed
+from sftjobs.controller.stage_reader import FinishStage, StageReader
 from sftjobs.crashpoints import crash_point
 from sftjobs.errors import StoreConfigError, StoreError
 from sftjobs.objects import JobSettings
@@ -88,7 +89,7 @@ def run_chain(
     lease.acquire(given_up=lambda: controls.leaving)
     crash_point("controller.lease")
     try:
-        observer = Observer(store, plan, run_id, backend, finish or finish_stage)
+        observer = Observer(store, run_id, backend, StageReader(store, plan, run_id, finish or finish_stage))
         loop = _Loop(plan, observer, controls, lease, clock, tick_s, on_tick or _silent, on_trouble or _silent)
         session = loop.steadily(lambda: _begin(store, run_id, observer, clock()))
         if session is None:
@@ -104,7 +105,7 @@ def _silent(_: Any) -> None:
 
 
 def _begin(store: Store, run_id: str, observer: Observer, now: float) -> Session:
-    views = observer.stages()
+    views = observer.stages.read()
     attempts = {name: len(view.attempts) for name, view in views.items()}
     committed = [name for name, view in views.items() if view.committed]
     return begin_session(store, run_id, attempts, committed, now)
