@@ -1,0 +1,73 @@
+"""The columns of a data file, from its first record: enough to see that prompt and data fit together."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from sftjobs.errors import DataError
+from sftjobs.spec.words import shortened
+
+FORMATS = (".jsonl", ".csv")
+MAX_RECORD_BYTES = 16 * 2**20
+
+
+def output_column(wanted: str | None, output_format: str) -> str:
+    """Column with the expected answer: as configured, else `label` for labels and `output` for all other formats."""
+    return wanted or ("label" if output_format == "label" else "output")
+
+
+def first_columns(path: Path) -> list[str]:
+    """Columns of the first record of a `.jsonl` file, or of the header of a `.csv` file.
+
+    Raises DataError, without the file's name, if there is no such record; OSError if the file cannot be read.
+    """
+    if path.stat().st_size == 0:
+        raise DataError("the file is empty")
+    return _of_csv(path) if path.suffix == ".csv" else _of_jsonl(path)
+
+
+def _of_jsonl(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_RECORD_BYTES), b""), start=1):
+            if line.strip(b"\xef\xbb\xbf \t\r\n"):
+                return _of_line(line, number)
+    raise DataError("the file has no record, only empty lines")
+
+
+def _of_line(line: bytes, number: int) -> list[str]:
+    try:
+        record = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"line {number}: byte 0x{line[error.start]:02x} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        hint = "; a .jsonl file has one {...} per line" if line.lstrip()[:1] in b"[{" else ""
+        raise DataError(f"line {number}, column {error.colno}: not JSON: {error.msg}{hint}") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"line {number}: not JSON that can be read") from None
+    if not isinstance(record, dict):
+        found = "a list" if isinstance(record, list) else f"'{shortened(str(record), 20)}'"
+        raise DataError(f"line {number}: a record is one {{...}} per line, and this is {found}")
+    return list(record)
+
+
+def _of_csv(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        head = file.read(MAX_RECORD_BYTES)
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 4:  # else only the cut through the last character
+            line = head.count(b"\n", 0, error.start) + 1
+            raise DataError(f"line {line}: byte 0x{head[error.start]:02x} is not UTF-8") from None
+        text = head[: error.start].decode("utf-8-sig")
+    try:
+        header = next((row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row), None)
+    except csv.Error as error:
+        raise DataError(f"line 1: not CSV: {error}") from None
+    if header is None:
+        raise DataError("the file has no header line")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DataError(f"line 1: the header has the column {twice[0]!r} twice")
+    return header
