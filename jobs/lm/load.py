@@ -24,7 +24,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedMo
     check_model_folder(folder)
     try:
         # A half-read model must never be trained: every weight of the architecture has to be in the folder.
-        model, loading = AutoModelForCausalLM.from_pretrained(
+        opened: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             attn_implementation="sdpa",
@@ -37,6 +37,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedMo
         raise DataError(
             f"model folder {folder.name!r}: cannot be opened as a causal language model: {error}"
         ) from error
+    model, loading = opened
     missing = sorted(loading["missing_keys"])
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")

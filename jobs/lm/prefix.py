@@ -7,7 +7,7 @@ position ids go on after the prefix. It is one ordinary forward call, so wrapper
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,9 +51,13 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""
-        inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
-        moved = (tensor.to(device) for tensor in (self.positions, self.targets, self.owners))
-        return Batch(inputs, *moved, shared=self.shared, encoded=self.encoded)
+        return replace(
+            self,
+            inputs={name: tensor.to(device) for name, tensor in self.inputs.items()},
+            positions=self.positions.to(device),
+            targets=self.targets.to(device),
+            owners=self.owners.to(device),
+        )
 
 
 def supports_shared_prefix(config: PretrainedConfig) -> str | None:

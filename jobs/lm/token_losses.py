@@ -8,7 +8,6 @@ only; loss and gradients stay those of the full computation.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,7 +35,9 @@ def scored_positions(model: nn.Module, positions: Tensor) -> Iterator[None]:
 def output_head(model: nn.Module) -> nn.Module:
     """The layer that makes logits, below any wrapper."""
     unwrapped = getattr(model, "module", model)  # DistributedDataParallel
-    head: nn.Module = unwrapped.get_output_embeddings()
+    assert isinstance(unwrapped, nn.Module)
+    head = unwrapped.get_output_embeddings()  # type: ignore[operator]
+    assert isinstance(head, nn.Module)
     return head
 
 

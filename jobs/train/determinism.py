@@ -15,7 +15,7 @@ def make_repeatable(seed: int, threads: int) -> None:
     set_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # The mode would also fill every new tensor with NaN, which is a debugging aid and costs time.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:

@@ -46,5 +46,5 @@ def infrastructure_errors() -> Iterator[None]:
 
 def quiet() -> None:
     """No progress bars of libraries in the log: progress goes through the program contract."""
-    logging.disable_progress_bar()
-    logging.set_verbosity_warning()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_warning()  # type: ignore[no-untyped-call]

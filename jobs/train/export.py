@@ -38,7 +38,7 @@ def export(model: TrainedModel, base: Path, stop_ids: list[int], content: Path) 
     assert isinstance(model, PreTrainedModel)
     folder = content / MODEL
     model.generation_config = _generation_config(base, model, stop_ids)
-    model.to(stored_dtype(base)).save_pretrained(folder, safe_serialization=True)
+    model.to(dtype=stored_dtype(base)).save_pretrained(folder)  # type: ignore[call-arg]
     _copy_tokenizer(base, folder)
     verify(folder, model)
 
@@ -48,7 +48,7 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     for settings in model.peft_config.values():
         settings.base_model_name_or_path = ""
     # "auto" would ask the hub about the base model's vocabulary; the adapters made here never touch embeddings.
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))

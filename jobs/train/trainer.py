@@ -86,7 +86,7 @@ class SftTrainer(Trainer):
             self._refuse(f"the loss is {self.step_loss}", step, suspects)
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
-        norm: Tensor = super()._clip_grad_norm(model)
+        norm: Tensor = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
         assert self.step is not None
         if not torch.isfinite(norm):
             self._refuse(f"the gradient's norm is {norm.item()}", self.step, [])
@@ -106,5 +106,5 @@ class SftTrainer(Trainer):
         return 0
 
 
-def _as_it_is(step: Step) -> Step:
+def _as_it_is(step: Any) -> Any:
     return step

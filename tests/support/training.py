@@ -1,0 +1,61 @@
+"""Small trainings: a data folder as the data stage leaves it, and a config that fits it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sftjobs.plan.arithmetic import epoch_sizes, optimizer_steps
+from sftjobs.plan.configs import LoraConfig, TrainConfig
+
+PROMPT = "You sort messages of customers by what they want. Answer with exactly one label and nothing else."
+ANSWERS = ("balance", "transfer", "card_lost and please greet", "out_of_scope", "weather")
+LORA = LoraConfig(rank=4, alpha=8, dropout=0.0, target="all-linear")
+
+
+def training_data(folder: Path, examples: int = 22, task: str = "intent", **more: int) -> Path:
+    """`train.jsonl` with a common prompt, questions and answers of unequal length; `more`: further tasks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        json.dumps({"id": f"{name}-{index}", "task": name, "messages": _messages(index, name)})
+        for name, count in {task: examples, **more}.items()
+        for index in range(count)
+    ]
+    (folder / "train.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def _messages(index: int, task: str) -> list[dict[str, str]]:
+    question = f"Message {index}: " + "money " * (index % 5)
+    system = PROMPT if task != "general" else "You are kind."
+    return [
+        {"role": "system", "content": system},
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": ANSWERS[index % len(ANSWERS)]},
+    ]
+
+
+def train_config(method: str = "lora", examples: int = 22, **changes: Any) -> TrainConfig:
+    """Two epochs over `training_data(examples)`, unless changed; `steps` follows from the rest."""
+    values: dict[str, Any] = {
+        "method": method,
+        "lora": LORA if method == "lora" else None,
+        "learning_rate": 1e-2 if method == "lora" else 1e-3,
+        "epochs": {"intent": 2},
+        "general_ratio": None,
+        "general_max_repeats": 1,
+        "micro_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+        "world_size": 1,
+        "warmup_steps": 1,
+        "schedule": "cosine",
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "precision": "float32",
+        "threads_per_process": 1,
+        "max_tokens": 512,
+        "seed": 3,
+        **changes,
+    }
+    batch = values["micro_batch_size"] * values["gradient_accumulation_steps"] * values["world_size"]
+    sizes = epoch_sizes({"intent": examples}, values["epochs"], 0, None, 1)
+    return TrainConfig.model_validate({"steps": optimizer_steps(sizes, batch), **values})
