@@ -12,6 +12,7 @@ environment variables (`sftjobs.names`), an output folder and an exit code:
         main(run)
 """
 
+import faulthandler
 import json
 import os
 import signal
@@ -29,7 +30,7 @@ from sftjobs.names import Exit
 from sftjobs.plan.types import StagePlan
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - not an error
     """Raised by a program that was asked to stop and has saved what it could."""
 
 
@@ -104,6 +105,8 @@ def main(run: Callable[[Program], None]) -> None:
     def request_stop(_signal: int, _frame: object) -> None:
         program.stop_requested = True
 
+    faulthandler.enable()  # a crash in native code leaves its stack in the log
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # the agent asks for stacks when there is no progress
     signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the agent decides
     try:

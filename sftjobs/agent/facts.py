@@ -1,0 +1,52 @@
+"""Run facts: what may differ between two equal runs of a stage. Listed in the manifest, in no digest."""
+
+import platform
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sftjobs import __version__
+from sftjobs.agent.environment import AgentEnvironment
+
+
+class Facts:
+    """Collected while an attempt goes on."""
+
+    def __init__(self, environment: AgentEnvironment) -> None:
+        self._seconds: dict[str, float] = {}
+        self._begun: dict[str, float] = {}
+        """Phases that go on, with their start on the monotonic clock."""
+        self._started = time.time()
+        self._environment = environment
+        self.resumed_from: int | None = None
+        """Step of the checkpoint that the program went on from."""
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure the wall seconds of a phase."""
+        self._begun[name] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[name] = time.monotonic() - self._begun.pop(name)
+
+    def collect(self) -> dict[str, Any]:
+        """Everything that is known now."""
+        now = time.monotonic()
+        seconds = {**self._seconds, **{name: now - begun for name, begun in self._begun.items()}}
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return {
+            "run_id": self._environment.run_id,
+            "stage": self._environment.stage,
+            "attempt": self._environment.attempt,
+            "host": platform.node(),
+            "agent": __version__,
+            "started": round(self._started, 3),
+            "finished": round(time.time(), 3),
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "resumed_from": self.resumed_from,
+            "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_rank_mib": round(usage.ru_maxrss / 1024, 1),
+        }

@@ -1,0 +1,144 @@
+"""Bring the inputs of a stage to this machine, every byte verified against the digest in the plan."""
+
+import fnmatch
+from collections.abc import Callable
+from pathlib import Path
+
+from sftjobs import names
+from sftjobs.artifact.digest import artifact_digest, hash_file
+from sftjobs.artifact.stages import manifest_of
+from sftjobs.artifact.transfer import fetch_tree
+from sftjobs.errors import DamagedError, DataError
+from sftjobs.plan.types import ArtifactRef, External, FileEntry, FinishedInput, StagePlan
+from sftjobs.store.base import OnBytes, Store
+
+OpenUri = Callable[[str], Store]
+"""Opens `s3://bucket/prefix` with the credentials of the run's store."""
+S3_SCHEME = "s3://"
+STORE_SCHEME = "store:"
+WAY_OUT = "plan the run again with `sftjobs run`, or restore the file"
+
+
+def fetch_inputs(
+    store: Store, open_uri: OpenUri, plan: StagePlan, folder: Path, on_bytes: OnBytes | None = None
+) -> None:
+    """Make `folder/<name>` for every input.
+
+    Raises DataError (exit 10) if an input is damaged or is not what was planned: trying again would not help.
+    """
+    for name, item in sorted(plan.inputs.items()):
+        target = folder / name
+        target.mkdir()
+        if item.artifact is not None:
+            _fetch_artifact(store, item.artifact, item, target, name, on_bytes)
+        else:
+            assert item.external is not None
+            _fetch_external(store, open_uri, item.external, item, target, name, on_bytes)
+
+
+def wanted(files: list[FileEntry], item: FinishedInput) -> list[FileEntry]:
+    """The files of an input that the program needs, with paths relative to its `folder`."""
+    start = f"{item.folder.strip('/')}/" if item.folder else ""
+    below = [
+        file.model_copy(update={"path": file.path.removeprefix(start)}) for file in files if file.path.startswith(start)
+    ]
+    if not item.include:
+        return below
+    return [file for file in below if any(fnmatch.fnmatchcase(file.path, pattern) for pattern in item.include)]
+
+
+def _fetch_artifact(
+    store: Store, artifact: ArtifactRef, item: FinishedInput, target: Path, name: str, on_bytes: OnBytes | None
+) -> None:
+    prefix = names.incarnation_prefix(artifact.kind, artifact.key, artifact.incarnation) + names.CONTENT
+    if item.folder:
+        prefix = f"{prefix}/{item.folder.strip('/')}"
+    try:
+        manifest = manifest_of(store, artifact)
+        if manifest.digest != artifact.digest:
+            raise DataError(f"input {name}: the artifact has digest {manifest.digest}, planned was {artifact.digest}")
+        fetch_tree(store, prefix, _needed(manifest.content, item, name), target, on_bytes)
+    except DamagedError as damage:
+        raise DataError(f"input {name}: {damage}") from damage
+
+
+def _needed(files: list[FileEntry], item: FinishedInput, name: str) -> list[FileEntry]:
+    needed = wanted(files, item)
+    if not needed:
+        patterns = ", ".join(item.include) or "any file"
+        raise DataError(f"input {name}: the artifact has no file under {item.folder or '.'!r} that matches {patterns}")
+    return needed
+
+
+def _fetch_external(
+    store: Store,
+    open_uri: OpenUri,
+    external: External,
+    item: FinishedInput,
+    target: Path,
+    name: str,
+    on_bytes: OnBytes | None,
+) -> None:
+    files = _needed(external.files, item, name)
+    try:
+        if external.source.startswith(S3_SCHEME):
+            _from_s3(open_uri, external, item, files, target, on_bytes)
+        elif external.source.startswith(STORE_SCHEME):
+            _from_push(store, files, target, on_bytes)
+        else:
+            _in_place(external, item, files, target, name, on_bytes)
+    except DamagedError as damage:
+        raise DataError(
+            f"input {name}: {external.source} changed since the run was planned: {damage.key}; {WAY_OUT}"
+        ) from damage
+
+
+def _from_s3(
+    open_uri: OpenUri,
+    external: External,
+    item: FinishedInput,
+    files: list[FileEntry],
+    target: Path,
+    on_bytes: OnBytes | None,
+) -> None:
+    """A folder, or a single object that is an input of its own name."""
+    source = external.source.rstrip("/")
+    if _is_single_file(external):
+        source = source.rpartition("/")[0]
+    if item.folder:
+        source = f"{source}/{item.folder.strip('/')}"
+    fetch_tree(open_uri(source), "", files, target, on_bytes)
+
+
+def _from_push(store: Store, files: list[FileEntry], target: Path, on_bytes: OnBytes | None) -> None:
+    """Pushed files are named by their content, so the same file is there once for all runs."""
+    for file in files:
+        place = target / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        blob = file.model_copy(update={"path": file.sha256})
+        fetch_tree(store, names.INPUTS, [blob], place.parent, on_bytes)
+        (place.parent / file.sha256).rename(place)
+
+
+def _in_place(
+    external: External, item: FinishedInput, files: list[FileEntry], target: Path, name: str, on_bytes: OnBytes | None
+) -> None:
+    """A file or folder of this machine is not copied; links lead to it."""
+    source = Path(external.source)
+    root = source.parent if _is_single_file(external) and not source.is_dir() else source / item.folder
+    for file in files:
+        original = root / file.path
+        try:
+            size, sha256 = hash_file(original, on_bytes)
+        except OSError as error:
+            raise DataError(f"input {name}: {original}: cannot be read: {error.strerror}; {WAY_OUT}") from None
+        if (size, sha256) != (file.size, file.sha256):
+            raise DataError(f"input {name}: {original} changed since the run was planned; {WAY_OUT}")
+        link = target / file.path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(original.resolve())
+
+
+def _is_single_file(external: External) -> bool:
+    """A single file is known by its own SHA-256, a folder by the digest over its files."""
+    return len(external.files) == 1 and external.digest != artifact_digest(external.files)

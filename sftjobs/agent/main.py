@@ -1,0 +1,81 @@
+"""One attempt of a stage, from the environment to the termination message.
+
+    read the plan -> committed already? -> LEASE -> claim -> fetch -> run the program -> upload -> COMMIT
+
+    SFTJOBS_STORE='{"uri": "/data/store"}' SFTJOBS_RUN_ID=... SFTJOBS_STAGE=data SFTJOBS_ATTEMPT=0 \
+        SFTJOBS_WORKDIR=/tmp/work SFTJOBS_TERMINATION_LOG=/tmp/termination python -m sftjobs.agent
+
+`attempt.py` has the part that works on the stage key.
+"""
+
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from sftjobs.agent.attempt import Attempt
+from sftjobs.agent.classify import of_error
+from sftjobs.agent.environment import AgentEnvironment, known_secrets, read_environment, read_plan, termination_log
+from sftjobs.agent.logs import Log, Shipper
+from sftjobs.agent.stop import Stop, StopRequested
+from sftjobs.agent.termination import write_termination
+from sftjobs.artifact import stages
+from sftjobs.attempts import Termination
+from sftjobs.crashpoints import crash_point
+from sftjobs.errors import SftError
+from sftjobs.names import Exit, log_prefix
+from sftjobs.plan.types import StagePlan
+from sftjobs.store.base import Store
+from sftjobs.store.open import open_store
+
+LOG_PATIENCE_S = 20.0
+"""The last chunk of log is worth so many seconds of waiting for the store."""
+
+
+def main() -> int:
+    """Run the attempt that the environment describes; returns the exit code of the contract."""
+    stop = Stop.on_signals()
+    try:
+        environment = read_environment(os.environ)
+        store = open_store(environment.store, Path.cwd())
+        plan = read_plan(store, environment)
+        if stages.read_commit(store, plan.kind, plan.key) is not None:
+            termination = Termination(failure="committed", code=Exit.COMMITTED, message="was committed already")
+        else:
+            termination = _logged(environment, store, plan, stop)
+    except Exception as error:
+        termination = _explained(error)
+        print(f"agent: {termination.message}", file=sys.stderr)
+    write_termination(termination_log(os.environ), termination)
+    crash_point("after-termination")
+    return termination.code
+
+
+def _logged(environment: AgentEnvironment, store: Store, plan: StagePlan, stop: Stop) -> Termination:
+    """The attempt with a log: whatever happens, its last line says how it ended."""
+    prefix = log_prefix(environment.run_id, environment.stage, environment.attempt, environment.node_rank)
+    shipper = Shipper(store, prefix)
+    log = Log(known_secrets(plan, environment.store), shipper.write)
+    started = time.monotonic()
+    try:
+        try:
+            termination = Attempt(environment, store, plan, stop, log).run()
+        except Exception as error:
+            termination = _explained(error)
+        termination = termination.model_copy(update={"message": log.redacted(termination.message)})
+        end = f"{termination.failure} (exit {termination.code}) after {time.monotonic() - started:.1f} s"
+        log.say(f"{end}: {termination.message}" if termination.message else end)
+        return termination
+    finally:
+        left_s = stop.since + plan.operation.grace_s - time.monotonic() if stop.requested else LOG_PATIENCE_S
+        shipper.close(min(LOG_PATIENCE_S, max(1.0, left_s)))
+
+
+def _explained(error: Exception) -> Termination:
+    """What an exception means. Only one that nobody foresaw is shown with its traceback."""
+    if isinstance(error, StopRequested):
+        return Termination(failure="stopped", code=Exit.STOPPED, message="stopped on request, with nothing to save")
+    if not isinstance(error, SftError | OSError):
+        traceback.print_exception(error)
+    return of_error(error)

@@ -1,0 +1,142 @@
+"""The ranks of this node: start them with the environment of torchrun, signal them, see how they end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sftjobs import names
+from sftjobs.agent.logs import Log
+from sftjobs.agent.workdir import Workdir
+from sftjobs.plan.types import StagePlan
+
+LAUNCH = Path(__file__).with_name("launch.py")
+POLL_S = 0.02
+
+
+@dataclass
+class Rank:
+    """One process of the program."""
+
+    rank: int
+    process: "subprocess.Popen[bytes]"
+    error_file: Path
+
+
+class Ranks:
+    """All ranks of this node. Each leads a process group of its own, so that its helpers end with it."""
+
+    def __init__(self, ranks: list[Rank]) -> None:
+        self.ranks = ranks
+
+    def codes(self) -> list[int | None]:
+        """Exit code per rank, negative for a signal; None while it runs."""
+        return [item.process.poll() for item in self.ranks]
+
+    def running(self) -> bool:
+        return any(code is None for code in self.codes())
+
+    def failed(self) -> bool:
+        """True if any rank has ended with something else than 0."""
+        return any(code not in (None, 0) for code in self.codes())
+
+    def signal(self, number: int) -> None:
+        """To the ranks alone: their helpers (data loaders) end with them."""
+        for item in self.ranks:
+            if item.process.poll() is None:
+                item.process.send_signal(number)
+
+    def wait(self, timeout_s: float) -> bool:
+        """True if all have ended within the time."""
+        deadline = time.monotonic() + timeout_s
+        while self.running():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+    def kill(self) -> None:
+        """End every rank and all that is left in its process group."""
+        for item in self.ranks:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(item.process.pid, signal.SIGKILL)
+        for item in self.ranks:
+            item.process.wait()
+
+
+def start(plan: StagePlan, workdir: Workdir, resume: Path | None, log: Log, environ: Mapping[str, str]) -> Ranks:
+    """Start `python -m <program>` once per rank. Call it from the main thread: the ranks are tied to its life."""
+    world = plan.resources.world_size
+    port = environ.get("MASTER_PORT") or str(_free_port())
+    command = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), sys.executable, "-m", plan.program]
+    started: list[Rank] = []
+    for rank in range(plan.resources.processes_per_node):
+        error_file = workdir.error_file(rank)
+        process = subprocess.Popen(
+            command,
+            cwd=workdir.root,
+            env={
+                **_inherited(environ),
+                **_contract(workdir, resume),
+                **_torchrun(plan, rank, environ.get("MASTER_ADDR", "127.0.0.1"), port),
+                "TORCHELASTIC_ERROR_FILE": str(error_file),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
+        started.append(Rank(rank, process, error_file))
+        assert process.stdout is not None
+        assert process.stderr is not None
+        prefix = f"[rank {rank}] " if world > 1 else ""
+        log.follow(process.stdout, 1, prefix)
+        log.follow(process.stderr, 2, prefix)
+    return Ranks(started)
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """The agent's own environment, without what a program must not act on."""
+    return {key: value for key, value in environ.items() if key not in (names.ENV_RESUME, names.ENV_CRASH_AT)}
+
+
+def _contract(workdir: Workdir, resume: Path | None) -> dict[str, str]:
+    contract = {
+        names.ENV_PLAN: str(workdir.plan),
+        names.ENV_INPUTS: str(workdir.inputs),
+        names.ENV_OUTPUT: str(workdir.output),
+        names.ENV_CHECKPOINTS: str(workdir.checkpoints),
+        names.ENV_PROGRESS: str(workdir.progress),
+    }
+    return contract if resume is None else {**contract, names.ENV_RESUME: str(resume)}
+
+
+def _torchrun(plan: StagePlan, rank: int, address: str, port: str) -> dict[str, str]:
+    """What torchrun sets, and what makes results depend on the plan instead of the machine."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(plan.resources.world_size),
+        "LOCAL_WORLD_SIZE": str(plan.resources.processes_per_node),
+        "GROUP_RANK": "0",
+        "MASTER_ADDR": address,
+        "MASTER_PORT": port,
+        "OMP_NUM_THREADS": str(plan.resources.threads_per_process),
+        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads of two ranks on the same cores cost a factor
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,127 @@
+"""Upload checkpoints while the program goes on. One at a time, the newest first: what is superseded is dropped."""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from sftjobs import names
+from sftjobs.agent.logs import Log
+from sftjobs.artifact import checkpoints
+from sftjobs.errors import SftError, StoreConfigError, StoreError
+from sftjobs.plan.types import StagePlan
+from sftjobs.store.base import Store
+
+POLL_S = 0.2
+FIRST_PAUSE_S = 1.0
+LAST_PAUSE_S = 30.0
+TIDY_S = 1.0
+
+
+class _Aborted(Exception):  # noqa: N818 - not an error
+    """Nobody needs the upload any more."""
+
+
+class Saver:
+    """A thread that looks at the local folder of checkpoints. The program never waits for it."""
+
+    def __init__(
+        self, store: Store, plan: StagePlan, incarnation: int, folder: Path, newest: int | None, log: Log
+    ) -> None:
+        self._store = store
+        self._plan = plan
+        self._incarnation = incarnation
+        self._folder = folder
+        self._log = log
+        self.newest = newest
+        """Step of the newest committed checkpoint of the stage key that this attempt knows of."""
+        self._uploading: int | None = None
+        self._refused: set[int] = set()
+        self._last = threading.Event()
+        self._aborted = threading.Event()
+        self._tidied = 0.0
+        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def finish(self, timeout_s: float) -> None:
+        """The program has ended: upload its newest complete checkpoint, for at most `timeout_s` seconds."""
+        self._last.set()
+        self._thread.join(max(0.0, timeout_s))
+        self.abort()
+
+    def abort(self) -> None:
+        """End the thread without waiting for what it uploads."""
+        self._aborted.set()
+        self._last.set()
+        self._thread.join(5.0)
+
+    def _work(self) -> None:
+        pause = FIRST_PAUSE_S
+        while not self._aborted.is_set():
+            last = self._last.is_set()
+            step = self._due()
+            if step is None:
+                if last:
+                    return
+                self._last.wait(POLL_S)
+                continue
+            if self._save(step):
+                pause = FIRST_PAUSE_S
+            else:
+                self._aborted.wait(pause)
+                pause = min(2 * pause, LAST_PAUSE_S)
+
+    def _due(self) -> int | None:
+        """The newest complete checkpoint, if it is not committed yet. Older ones are deleted here."""
+        self._tidy()
+        world = self._plan.resources.world_size
+        for step in checkpoints.complete_steps(self._folder, world):
+            if step not in self._refused:
+                return step if self.newest is None or step > self.newest else None
+        return None
+
+    def _tidy(self) -> None:
+        """The disk is sized for two checkpoints: the one that is being uploaded and the newest."""
+        self._tidied = time.monotonic()
+        complete = checkpoints.complete_steps(self._folder, self._plan.resources.world_size)
+        for index, step in enumerate(complete):
+            committed = self.newest is not None and step <= self.newest
+            if step != self._uploading and (index > 0 or committed):
+                shutil.rmtree(self._folder / names.step_folder(step), ignore_errors=True)
+
+    def _save(self, step: int) -> bool:
+        """Upload one; False if it should be tried again later."""
+        plan, started = self._plan, time.monotonic()
+        self._uploading = step
+        try:
+            folder = self._folder / names.step_folder(step)
+            commit = checkpoints.upload(
+                self._store, plan.kind, plan.key, self._incarnation, folder, plan.resources.world_size, self._on_bytes
+            )
+            self.newest = step
+            mib = sum(file.size for file in commit.files) / 2**20
+            self._log.say(f"checkpoint of step {step}: {mib:.1f} MiB uploaded in {time.monotonic() - started:.1f} s")
+            checkpoints.prune(self._store, plan.kind, plan.key)
+        except _Aborted:
+            return False
+        except (StoreConfigError, OSError) as error:
+            self._refuse(step, error)
+        except StoreError as error:
+            self._log.say(f"checkpoint of step {step}: will be tried again: {error}")
+            return False
+        except SftError as error:
+            self._refuse(step, error)
+        finally:
+            self._uploading = None
+        return True
+
+    def _refuse(self, step: int, error: Exception) -> None:
+        """A checkpoint that cannot be stored costs safety, not the run."""
+        self._refused.add(step)
+        self._log.say(f"checkpoint of step {step} is not stored: {error}")
+
+    def _on_bytes(self, _count: int) -> None:
+        if self._aborted.is_set():
+            raise _Aborted
+        if time.monotonic() - self._tidied > TIDY_S:
+            self._tidy()

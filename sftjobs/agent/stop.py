@@ -1,0 +1,39 @@
+"""The request to stop: TERM from the backend, or Ctrl-C where the agent runs in a terminal."""
+
+import signal
+import time
+
+
+class StopRequested(Exception):  # noqa: N818 - not an error
+    """Raised between two steps of the agent, while there is nothing to save."""
+
+
+class Stop:
+    """Only remembers; whoever waits for something looks here."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.since = 0.0
+        """Monotonic time of the first request."""
+
+    @classmethod
+    def on_signals(cls) -> "Stop":
+        """Handle TERM and INT from now on."""
+        stop = cls()
+        signal.signal(signal.SIGTERM, stop.request)
+        signal.signal(signal.SIGINT, stop.request)
+        return stop
+
+    def request(self, *_: object) -> None:
+        """Also usable as a signal handler."""
+        self.since = self.since or time.monotonic()
+        self.count += 1
+
+    @property
+    def requested(self) -> bool:
+        return self.count > 0
+
+    def check(self, *_: object) -> None:
+        """Raise StopRequested if so; also usable as an `OnBytes`, to interrupt a transfer."""
+        if self.requested:
+            raise StopRequested

@@ -1,0 +1,113 @@
+"""Watch the running ranks until they end, hang, are asked to stop, or have lost the LEASE."""
+
+import signal
+import time
+from dataclasses import dataclass
+
+from sftjobs.agent.classify import Cause, RankEnd, first_failure, read_error
+from sftjobs.agent.heartbeat import Heart
+from sftjobs.agent.logs import Log
+from sftjobs.agent.progress import Progress
+from sftjobs.agent.ranks import Ranks
+from sftjobs.agent.stop import Stop
+from sftjobs.artifact.lease import Lease
+from sftjobs.plan.types import Operation
+
+POLL_S = 0.02
+PEERS_S = 2.0
+"""After the first failure the other ranks may say for so long what they think of it."""
+DUMP_S = 0.5
+"""Time for every rank to write its stacks."""
+WAKE_S = 10.0
+"""A program that does not answer TERM for so long after a hang is killed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the program ended."""
+
+    cause: Cause
+    ends: list[RankEnd]
+    stopping: bool
+    """The ranks had been asked to stop."""
+
+
+@dataclass
+class Supervisor:
+    """What is watched."""
+
+    ranks: Ranks
+    operation: Operation
+    progress: Progress
+    stop: Stop
+    lease: Lease
+    heart: Heart
+    log: Log
+
+    def watch(self) -> Outcome:
+        """Returns when no rank runs any more, whatever the reason."""
+        seen: dict[int, float] = {}
+        asked = False
+        try:
+            while True:
+                self.progress.read()
+                ends = self._ends(seen)
+                if not self.ranks.running():
+                    return Outcome("ended", ends, asked)
+                if first_failure(ends, asked) is not None:
+                    return self._peers_gone(seen, asked)
+                if self.lease.lost:
+                    self.log.say("the LEASE was lost: somebody else works on this stage; stopping the program")
+                    return Outcome("lost", ends, asked)
+                if self.stop.requested and not asked:
+                    asked = True
+                    self._ask_to_stop()
+                if asked and self._no_time_left():
+                    self.log.say("no time left to save: ending the program by force")
+                    return Outcome("ended", self._forced(ends), asked)
+                if not asked and self.progress.silent_s > self.operation.hang_after_s:
+                    return self._hang(seen)
+                time.sleep(POLL_S)
+        finally:
+            self.ranks.kill()
+            self.progress.read()
+
+    def _ends(self, seen: dict[int, float]) -> list[RankEnd]:
+        """Every rank that has ended by now."""
+        now = time.monotonic()
+        ended = [(item, code) for item, code in zip(self.ranks.ranks, self.ranks.codes(), strict=True)]
+        return [
+            RankEnd(item.rank, code, seen.setdefault(item.rank, now), read_error(item.error_file))
+            for item, code in ended
+            if code is not None
+        ]
+
+    def _peers_gone(self, seen: dict[int, float], asked: bool) -> Outcome:
+        deadline = time.monotonic() + PEERS_S
+        while self.ranks.running() and time.monotonic() < deadline:
+            self._ends(seen)
+            time.sleep(POLL_S)
+        return Outcome("ended", self._ends(seen), asked)
+
+    def _ask_to_stop(self) -> None:
+        self.heart.say("saving", "asked to stop")
+        self.log.say(f"asked to stop: the program may save for {self.operation.grace_s} s")
+        self.ranks.signal(signal.SIGTERM)
+
+    def _no_time_left(self) -> bool:
+        return self.stop.count > 1 or time.monotonic() - self.stop.since > self.operation.grace_s
+
+    def _forced(self, ends: list[RankEnd]) -> list[RankEnd]:
+        """A rank that is ended by force after a request to stop was stopped, not killed from outside."""
+        ended = {end.rank for end in ends}
+        rest = [item.rank for item in self.ranks.ranks if item.rank not in ended]
+        return ends + [RankEnd(rank, -signal.SIGTERM, time.monotonic()) for rank in rest]
+
+    def _hang(self, seen: dict[int, float]) -> Outcome:
+        """Stacks of all ranks into the log, then TERM, then KILL."""
+        self.log.say(f"no progress for {self.operation.hang_after_s} s: stacks of all ranks follow")
+        self.ranks.signal(signal.SIGUSR1)
+        self.ranks.wait(DUMP_S)
+        self.ranks.signal(signal.SIGTERM)
+        self.ranks.wait(min(WAKE_S, self.operation.grace_s))
+        return Outcome("hang", self._ends(seen), stopping=True)
