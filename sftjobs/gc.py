@@ -82,8 +82,9 @@ def _stage_keys(store: Store, run_id: str) -> set[tuple[Kind, str]]:
     except SftError as error:
         raise SftError(f"run {run_id}: {error}; nothing was deleted") from error
     keys = {(item.ref.kind, item.ref.key) for item in done.values()}
+    for attempts in runs.read_attempts(store, run_id).values():
+        keys |= {(attempt.intent.plan.kind, attempt.intent.plan.key) for attempt in attempts}
     for node in plan.stages:
-        keys |= {(node.kind, intent.plan.key) for intent in runs.intents(store, run_id, node.name)}
         keys |= {(i.artifact.kind, i.artifact.key) for i in node.inputs.values() if i.artifact is not None}
     return keys
 

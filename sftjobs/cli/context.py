@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import yaml
 
 from sftjobs.cli.output import console
+from sftjobs.controller.status import controller_of
+from sftjobs.errors import BusyError
 from sftjobs.plan.facts import resolve
 from sftjobs.plan.make import make
 from sftjobs.plan.types import RunPlan
+from sftjobs.runs import Owner, list_runs
 from sftjobs.spec.load import Loaded, load
 from sftjobs.spec.run import RunSpec, StoreSpec
 from sftjobs.store.base import Store
@@ -73,6 +77,14 @@ def plan_loaded(loaded: Loaded, store: Store) -> Planned:
     return Planned(loaded, store, make(loaded.spec, facts))
 
 
+def stored_store_spec(spec_text: bytes, store: Store) -> StoreSpec:
+    """How agents open the store of a recorded run: credentials as its run.yaml names them, the place as known here."""
+    raw = yaml.safe_load(spec_text).get("store")
+    if isinstance(raw, dict) and store.uri.startswith("s3://"):
+        return StoreSpec.model_validate({**raw, "uri": store.uri})
+    return StoreSpec(uri=store.uri)
+
+
 def find_store(uri: str | None) -> Store:
     """The store that a verb on an existing run works on."""
     here = Path.cwd()
@@ -87,8 +99,8 @@ def find_store(uri: str | None) -> Store:
     raise click.UsageError(message)
 
 
-def owner_name() -> str:
-    """Who starts runs here: user and host, part of the run id."""
+def owner(name: str, backend: str, file: Path, now: float) -> Owner:
+    """Who starts a run here: the same person on the same host who asks again goes on with the same run."""
     import getpass
     import socket
 
@@ -96,4 +108,19 @@ def owner_name() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return Owner(
+        user=user, host=socket.gethostname(), backend=backend, run=name, spec_path=str(file.absolute()), created=now
+    )
+
+
+def refuse_second_run(store: Store, name: str, run_id: str) -> None:
+    """Two runs of one name at the same time are a mistake: nobody could tell them apart. Raises BusyError."""
+    for record in list_runs(store):
+        if record.name != name or record.run_id == run_id:
+            continue
+        holder = controller_of(store, record.run_id)
+        if holder is not None:
+            way_out = f"wait for it, `sftjobs cancel {record.run_id}`, or give this run another name"
+            raise BusyError(
+                f"a run named {name!r} with another plan is going on ({record.run_id}, {holder}); {way_out}"
+            )

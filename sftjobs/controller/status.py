@@ -64,7 +64,7 @@ def run_state(store: Store, run_id: str, *, finish: FinishStage = finish_stage, 
     verdict = read_verdict(store, run_id, begun.number) if begun is not None else None
     views = StageReader(store, plan, run_id, finish).read()
     places = places_of(plan, Observed(run_id, now, session, views, jobs={}))
-    controller = _controller(store, run_id)
+    controller = controller_of(store, run_id)
     stages = [
         _stage(store, run_id, node.name, node.kind, views[node.name], places[node.name], session, verdict, now)
         for node in plan.stages
@@ -98,7 +98,7 @@ def _run(
     return "pending" if begun is None else "interrupted"
 
 
-def _controller(store: Store, run_id: str) -> str | None:
+def controller_of(store: Store, run_id: str) -> str | None:
     view = lease.observe(store, names.run_lease(run_id), lease.LeaseWatch())
     if not view.held:
         return None

@@ -1,0 +1,30 @@
+"""`sftjobs cancel`."""
+
+import click
+
+from sftjobs.cli.output import console
+
+
+@click.command("cancel")
+@click.argument("run")
+@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+def command(run: str, store_uri: str | None) -> None:
+    """Ask RUN to stop: its controller lets running stages save a checkpoint, then ends the run as cancelled.
+
+    Without a controller the request waits in the store; the next `run` or `resume` carries it out.
+    """
+    from sftjobs import runs
+    from sftjobs.cli.context import find_store
+    from sftjobs.controller.status import controller_of
+    from sftjobs.errors import DataError
+
+    store = find_store(store_uri)
+    run_id = runs.find_run(store, run)
+    if not runs.request_cancel(store, run_id):
+        raise DataError(f"run {run_id} has ended already; `sftjobs status {run_id}` shows how")
+    holder = controller_of(store, run_id)
+    out = console()
+    if holder:
+        out.print(f"run {run_id}: asked its controller ({holder}) to cancel; `sftjobs status {run_id} --watch` follows")
+    else:
+        out.print(f"run {run_id}: recorded; no controller is working on it, `sftjobs resume {run_id}` carries it out")

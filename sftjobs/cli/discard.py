@@ -1,0 +1,35 @@
+"""`sftjobs discard`."""
+
+import click
+
+from sftjobs.cli.output import console
+
+
+@click.command("discard")
+@click.argument("run")
+@click.argument("stage")
+@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(run: str, stage: str, store_uri: str | None, yes: bool) -> None:
+    """Delete the result of one STAGE of RUN, and its checkpoints, so that it is made again.
+
+    Every run that shares the result loses it. This is the way out when a file of an artifact is damaged.
+    """
+    from sftjobs import runs
+    from sftjobs.artifact import stages
+    from sftjobs.cli.context import find_store
+    from sftjobs.controller.status import run_state
+    from sftjobs.errors import DataError
+
+    store = find_store(store_uri)
+    run_id = runs.find_run(store, run)
+    states = {state.name: state for state in run_state(store, run_id).stages}
+    if stage not in states:
+        raise click.UsageError(f"no stage {stage!r} in run {run_id}; stages: {', '.join(states)}")
+    kind, key = states[stage].kind, states[stage].key
+    if key is None:
+        raise DataError(f"stage {stage} of run {run_id} was never started, its inputs are missing: nothing to discard")
+    if not yes:
+        click.confirm(f"delete the result of {stage} ({kind}/{key[:12]}) from {store.uri}?", abort=True)
+    stages.discard(store, kind, key)
+    console().print(f"discarded {stage} of {run_id}; `sftjobs resume {run_id}` makes it again")

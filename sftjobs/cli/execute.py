@@ -1,0 +1,91 @@
+"""Run a recorded run on this machine, with progress, signals and the final words: `run` and `resume` share it."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from sftjobs.backend.process import ProcessBackend
+from sftjobs.cli.comparison import show_comparison
+from sftjobs.cli.output import console, show_json
+from sftjobs.cli.progress import RunProgress
+from sftjobs.controller.loop import Controls, run_chain
+from sftjobs.objects import JobSettings
+from sftjobs.plan.types import RunPlan
+from sftjobs.report.publish import publish
+from sftjobs.runs import Verdict, current_session
+from sftjobs.spec.run import StoreSpec
+from sftjobs.store.base import Store
+
+INTERRUPTED = 130
+"""What a shell expects of a command that Ctrl-C ended."""
+
+
+def execute(store: Store, spec: StoreSpec, plan: RunPlan, run_id: str, local: Path, form: str) -> int:
+    """Run to a verdict and say how it ended; returns the exit code."""
+    controls = Controls()
+    settings = JobSettings(store=spec if spec.uri.startswith("s3://") else spec.model_copy(update={"uri": store.uri}))
+    backend = ProcessBackend(local)
+    with RunProgress(store, plan, run_id) as progress, _signals(controls, progress.say):
+        verdict = run_chain(
+            store,
+            plan,
+            run_id,
+            backend,
+            settings=settings,
+            on_tick=progress.on_tick,
+            on_trouble=progress.on_trouble,
+            on_success=lambda: publish(store, plan, run_id),
+            controls=controls,
+        )
+    if form == "json":
+        show_json({"run_id": run_id, **verdict.model_dump(mode="json")})
+    else:
+        _say(store, plan, run_id, verdict, local)
+    return INTERRUPTED if verdict.outcome == "stopped" else int(verdict.exit_code)
+
+
+@contextmanager
+def _signals(controls: Controls, say: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C once: stages save and stop. Twice: at once. TERM: the controller goes, its stages go on."""
+    presses = 0
+
+    def interrupted(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal presses
+        presses += 1
+        if presses == 1:
+            say("stopping: the running stage saves a checkpoint first; Ctrl-C again ends it at once")
+            controls.request_stop()
+        else:
+            say("ending at once; what was saved before stays")
+            controls.kill_now()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    before_term = signal.signal(signal.SIGTERM, lambda _signal, _frame: controls.leave())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, before_term)
+
+
+def _say(store: Store, plan: RunPlan, run_id: str, verdict: Verdict, local: Path) -> None:
+    out = console()
+    if verdict.outcome == "succeeded":
+        session = current_session(store, run_id)
+        cached = len(session.committed) if session is not None else 0
+        out.print(f"run {run_id}: {cached} of {len(plan.stages)} stages cached")
+        show_comparison(store, run_id, out, local)
+        return
+    error = console(stderr=True)
+    if verdict.outcome == "failed":
+        error.print(f"run {run_id} failed in stage {verdict.stage} ({verdict.failure}): {verdict.message}", style="red")
+        error.print(f"log: sftjobs logs {run_id} {verdict.stage}")
+        error.print("after mending the cause, the same command goes on; what is committed is not made again")
+    elif verdict.outcome == "cancelled":
+        error.print(f"run {run_id} was cancelled; `sftjobs resume {run_id}` goes on with it")
+    elif verdict.outcome == "stopped":
+        error.print(f"run {run_id} is stopped; the same command goes on where it was")
+    else:
+        error.print(f"run {run_id}: {verdict.message}; the same command takes over again")

@@ -1,0 +1,72 @@
+"""`sftjobs logs`."""
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from sftjobs import names
+
+if TYPE_CHECKING:
+    from sftjobs.store.base import Store
+
+POLL_S = 1.0
+
+
+@click.command("logs")
+@click.argument("run")
+@click.argument("stage")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the attempt has ended.")
+@click.option("--attempt", type=int, help="Number of the attempt, from 0; default the newest.")
+@click.option("--node", type=int, default=0, show_default=True, help="Node of the stage.")
+@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+def command(run: str, stage: str, follow: bool, attempt: int | None, node: int, store_uri: str | None) -> None:
+    """Print the log of a STAGE of RUN, as far as it is in the store (a few seconds behind).
+
+    \b
+    Example:
+      sftjobs logs -f intent train
+    """
+    from sftjobs import runs
+    from sftjobs.cli.context import find_store
+    from sftjobs.errors import DataError
+
+    store = find_store(store_uri)
+    run_id = runs.find_run(store, run)
+    known = [s.name for s in runs.read_plan(store, run_id).stages]
+    if stage not in known:
+        raise click.UsageError(f"no stage {stage!r} in run {run_id}; stages: {', '.join(known)}")
+    attempts = runs.read_attempts(store, run_id).get(stage, [])
+    if not attempts and not follow:
+        raise DataError(f"stage {stage} of run {run_id} has not been started (a cached stage has no log in this run)")
+    while not attempts:
+        time.sleep(POLL_S)
+        attempts = runs.read_attempts(store, run_id).get(stage, [])
+    number = attempts[-1].number if attempt is None else attempt
+    if number not in {a.number for a in attempts}:
+        raise click.UsageError(f"stage {stage} has attempts 0 to {attempts[-1].number}, not {number}")
+    for chunk in _chunks(store, run_id, stage, number, node, follow):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.flush()
+
+
+def _chunks(store: "Store", run_id: str, stage: str, attempt: int, node: int, follow: bool) -> Iterator[bytes]:
+    """Log chunks in order; with `follow` until the attempt has a result and nothing new came after it."""
+    prefix = names.log_prefix(run_id, stage, attempt, node)
+    last = ""
+    while True:
+        ended = not follow or _has_result(store, run_id, stage, attempt)
+        for entry in store.list(prefix):
+            if entry.key > last:
+                yield store.get(entry.key).body
+                last = entry.key
+        if ended:
+            return
+        time.sleep(POLL_S)
+
+
+def _has_result(store: "Store", run_id: str, stage: str, attempt: int) -> bool:
+    key = names.result(run_id, stage, attempt)
+    return any(entry.key == key for entry in store.list(key))

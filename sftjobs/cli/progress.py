@@ -1,0 +1,143 @@
+"""Progress of a run while its controller works: a live table on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.live import Live
+from rich.table import Table
+
+from sftjobs.attempts import Heartbeat
+from sftjobs.cli.output import console, duration, table
+from sftjobs.controller.decide import places_of
+from sftjobs.controller.loop import Trouble
+from sftjobs.controller.observed import Observed, StageView
+from sftjobs.controller.status import read_heartbeat
+from sftjobs.errors import StoreError
+from sftjobs.plan.types import RunPlan
+from sftjobs.store.base import Store
+
+HEARTBEAT_EVERY_S = 1.0
+LINE_EVERY_S = 15.0
+"""Without a terminal: seconds between lines about a stage that goes on."""
+
+
+class RunProgress:
+    """Context manager; give `on_tick` and `on_trouble` to the controller."""
+
+    def __init__(self, store: Store, plan: RunPlan, run_id: str) -> None:
+        self._store = store
+        self._plan = plan
+        self._run_id = run_id
+        self._console = console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._is_live = self._console.is_terminal
+        self._said: dict[str, str] = {}
+        self._said_at: dict[str, float] = {}
+        self._heartbeats: dict[str, Heartbeat | None] = {}
+        self._read_at = 0.0
+        self._began: dict[str, float] = {}
+
+    def __enter__(self) -> "RunProgress":
+        if self._is_live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_live:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """A line above the live table."""
+        self._console.print(text)
+
+    def on_trouble(self, trouble: Trouble | None) -> None:
+        """Store or backend do not answer, or do again."""
+        if trouble is None:
+            self.say("store and backend answer again")
+        else:
+            self.say(f"waiting: {trouble.message} (next try in {trouble.retry_in_s:.0f} s)")
+
+    def on_tick(self, seen: Observed) -> None:
+        """Show what the controller knows."""
+        self._read_heartbeats(seen)
+        rows = [(name, *self._row(name, seen)) for name in seen.stages]
+        if self._is_live:
+            self._live.update(_table(rows))
+        else:
+            self._lines(rows)
+            return
+        for name, state, detail in rows:
+            if state in ("done", "cached") and self._said.get(name) != state:
+                self._said[name] = state
+                summary = self._summary(seen.stages[name])
+                self.say(f"  {name:14} {state:8} {detail}{summary}")
+
+    def _lines(self, rows: list[tuple[str, str, str]]) -> None:
+        now = time.monotonic()
+        for name, state, detail in rows:
+            changed = self._said.get(name) != state
+            due = state == "running" and now - self._said_at.get(name, now) >= LINE_EVERY_S
+            if (changed and state != "pending") or due:
+                self.say(f"  {name:14} {state:8} {detail}".rstrip())
+                self._said_at[name] = now
+            self._said[name] = state
+
+    def _summary(self, view: StageView) -> str:
+        return f"  {view.plan.summary}" if view.plan is not None and view.plan.summary else ""
+
+    def _read_heartbeats(self, seen: Observed) -> None:
+        if time.monotonic() - self._read_at < HEARTBEAT_EVERY_S:
+            return
+        self._read_at = time.monotonic()
+        for name, view in seen.stages.items():
+            if view.open is None or view.committed:
+                continue
+            try:
+                self._heartbeats[name] = read_heartbeat(self._store, self._run_id, name, view.open.number)
+            except StoreError:
+                continue  # the controller says so if it lasts
+
+    def _row(self, name: str, seen: Observed) -> tuple[str, str]:
+        view = seen.stages[name]
+        if view.committed:
+            if name in seen.session.committed:
+                return "cached", ""
+            began = self._began.get(name)
+            return "done", f"in {duration(time.monotonic() - began)}" if began is not None else ""
+        if view.open is not None:
+            self._began.setdefault(name, time.monotonic())
+            beat = self._heartbeats.get(name)
+            attempt = (
+                f"attempt {view.open.number + 1}, " if view.open.number > seen.session.attempts.get(name, 0) else ""
+            )
+            return "running", attempt + (describe(beat) if beat is not None else "starting")
+        place = places_of(self._plan, seen)[name]
+        if place.kind == "failed":
+            return "failed", place.message
+        if place.kind in ("busy", "backoff"):
+            return "waiting", place.message
+        return "pending", ""
+
+
+def describe(beat: Heartbeat) -> str:
+    """`train 34/49 steps, loss 0.213, 1,250 tokens/s, 1 min 10 s to go`."""
+    if beat.state != "running" or beat.step is None:
+        return beat.phase or beat.message or beat.state
+    parts = [f"{beat.phase} {beat.step:,}" + (f"/{beat.total:,}" if beat.total else "") + f" {beat.unit}"]
+    if beat.loss is not None:
+        parts.append(f"loss {beat.loss:.3f}")
+    if beat.tokens_per_s is not None:
+        parts.append(f"{beat.tokens_per_s:,.0f} tokens/s")
+    if beat.eta_s is not None:
+        parts.append(f"{duration(beat.eta_s)} to go")
+    return ", ".join(parts)
+
+
+def _table(rows: list[tuple[str, str, str]]) -> Table:
+    shown = table("stage", "state", "")
+    colours = {"done": "green", "cached": "green", "running": "cyan", "failed": "red", "waiting": "yellow"}
+    for name, state, detail in rows:
+        shown.add_row(name, state, detail, style=colours.get(state, "dim"))
+    return shown
