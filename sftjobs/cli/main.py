@@ -6,6 +6,7 @@ import sys
 import click
 
 from sftjobs import __version__
+from sftjobs.errors import SftError
 
 VERBS: dict[str, str] = {
     "init": "Write a commented run.yaml, a prompt file and sample data to start from.",
@@ -72,9 +73,6 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: a user's mistake ends with its message and exit code, never with a traceback."""
-    from sftjobs.cli import output  # after click: its errors need no colours
-    from sftjobs.errors import SftError
-
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as exit_:
@@ -86,7 +84,9 @@ def main() -> None:
         print("interrupted; nothing is lost, run the same command again to go on", file=sys.stderr)
         sys.exit(130)
     except SftError as error:
-        output.show_error(error)
+        from sftjobs.cli.output import show_error  # rich is not needed for `--help`
+
+        show_error(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # `sftjobs logs | head` ends without a message

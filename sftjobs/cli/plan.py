@@ -69,6 +69,12 @@ def _show_objects(planned: "Planned") -> None:
     from sftjobs.objects import JobSettings, build_job
     from sftjobs.plan.preview import preview
 
+    class _NoAliases(yaml.SafeDumper):
+        """Labels appear twice in a Job; people and tools want them written out."""
+
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
     settings = JobSettings(store=store_spec(planned.spec))
     jobs = [build_job(intent, settings) for intent in preview(planned.plan, planned.store)]
-    print(yaml.safe_dump_all(jobs, sort_keys=False, allow_unicode=True), end="")
+    print(yaml.dump_all(jobs, Dumper=_NoAliases, sort_keys=False, allow_unicode=True), end="")
