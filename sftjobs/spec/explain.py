@@ -95,14 +95,14 @@ class Explainer:
             return f"{describe(value)}; expected a mapping"
         wanted = expected(schema, self._fields.definitions)
         if value is None:
-            default = " or remove the key to take the default" if "default" in schema else ""
+            default = ", or remove the key to take the default" if "default" in schema else ""
             return f"nothing is written here; write {wanted}{default}"
         known = choices(schema)
-        if isinstance(value, str) and known and not takes_text(schema):
-            return self._choice(value, known, wanted)
         if isinstance(value, str) and takes_numbers(schema) and plain_number(value):
             number = plain_number(value)
             return f"'{shortened(value)}' is text; write the number as {number}, without quotes, '_' or ','"
+        if isinstance(value, str) and known and not takes_text(schema):
+            return self._choice(value, known, wanted)
         if isinstance(value, int | float) and not isinstance(value, bool) and takes_numbers(schema):
             return f"{value} is not allowed; expected {wanted}"
         if isinstance(value, int | float) and takes_text(schema):

@@ -5,6 +5,7 @@ taken out, so that the rest can still be checked. Inputs on S3 or a hub are not 
 """
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,11 +127,12 @@ class _Check:
             self.problems += explainer.explain(error, raw)
         if explainer.missing:
             return None
+        wrong = {_outside_lists(path) for path in explainer.wrong}
         try:
-            rest = model.model_validate(_without(raw, explainer.wrong))
+            rest = model.model_validate(_without(raw, wrong))
         except ValidationError:
             return None
-        self._wrong |= {(source.file, dotted(source.prefix + path)) for path in explainer.wrong}
+        self._wrong |= {(source.file, dotted(source.prefix + path)) for path in wrong}
         return rest
 
     def _apply(self, written: Written, check_files: bool) -> None:
@@ -141,15 +143,19 @@ class _Check:
                 self.problems.append(problem)
 
 
-def _without(raw: dict[str, Any], wrong: list[lines.Path]) -> dict[str, Any]:
+def _outside_lists(path: lines.Path) -> lines.Path:
+    """The path, cut before the first list position: a list with a wrong item is taken out whole."""
+    return next((path[:index] for index, part in enumerate(path) if isinstance(part, int)), path)
+
+
+def _without(raw: dict[str, Any], wrong: Iterable[lines.Path]) -> dict[str, Any]:
     """A copy without the values at `wrong`."""
     rest: Any = copy.deepcopy(raw)
     for path in sorted(wrong, key=len, reverse=True):
         inner = rest
         for part in path[:-1]:
             inner = inner[part]
-        if isinstance(inner, dict):
-            inner.pop(path[-1], None)
+        inner.pop(path[-1], None)
     return dict(rest)
 
 

@@ -11,7 +11,8 @@ class OutputSpec(Document):
     """The form of the model's answer."""
 
     format: Literal["label", "json", "regex", "free"] = "free"
-    """`label`: exactly one of `labels`; `json`: a JSON value; `regex`: text that matches `pattern`; `free`: any text."""
+    """`label`: exactly one of `labels`; `json`: a JSON value; `regex`: text that matches `pattern`;
+    `free`: any text."""
     pattern: str | None = None
     """For `regex`: the Python pattern that the whole answer must match."""
     json_schema: dict[str, Any] | None = None

@@ -91,7 +91,7 @@ def store(written: Written) -> Problems:
                 yield problem(("store", name), "only for s3:// stores; this store is a folder, so remove the key")
     elif (spec.access_key is None) != (spec.secret_key is None):
         given, other = ("access_key", "secret_key") if spec.access_key else ("secret_key", "access_key")
-        yield problem(("store", given), f"needs {other} too: write {other}: {{env: NAME}}, or remove both")
+        yield problem(("store",), f"{given} needs {other} too: write {other}: {{env: NAME}}, or remove both")
 
 
 def model(written: Written) -> Problems:

@@ -1,4 +1,4 @@
-"""run.yaml as types. Each field says its meaning, unit and special values; `docs/run-yaml.md` is generated from here."""
+"""run.yaml as types. Each field says its meaning, unit and special values; docs/run-yaml.md is made from here."""
 
 from typing import Annotated, Literal
 

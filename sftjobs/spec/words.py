@@ -8,7 +8,7 @@ from typing import Any
 Schema = dict[str, Any]
 """A JSON Schema, as pydantic writes it."""
 
-_NUMBER_WITH_MARKS = re.compile(r"[-+]?[0-9][0-9_,]*(\.[0-9]+)?")
+_NUMBER_WITH_MARKS = re.compile(r"[-+]?[0-9][0-9_,]*(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -84,7 +84,7 @@ def bounds(schema: Schema) -> str:
              for key, word in words.items() if key in schema]  # fmt: skip
     if not found:
         return ""
-    return f" {listed(found, 'and')}"
+    return f", {listed(found, 'and')}"
 
 
 def choices(schema: Schema) -> list[str]:
@@ -108,7 +108,7 @@ def takes_text(schema: Schema) -> bool:
 
 
 def plain_number(text: str) -> str | None:
-    """`1000` for `1_000` and `1,000`: how YAML wants the number that was meant; None if none was."""
+    """`1000` for `1_000`, `1,000` and a quoted `1000`: how YAML wants the number that was meant; None if none was."""
     if _NUMBER_WITH_MARKS.fullmatch(text):
         return text.replace("_", "").replace(",", "")
     return None

@@ -70,14 +70,12 @@ class _Builder:
         """The value of the only document; None if there is none."""
         value = None
         documents = 0
-        event: Any
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
                     self._stop(event, "a second document begins here (`---`); a file holds one")
             elif isinstance(event, yaml.NodeEvent):
-                self.lines[()] = event.start_mark.line + 1
                 value = self._node(event, events, ())
         return value
 
@@ -97,7 +95,7 @@ class _Builder:
             if isinstance(key, yaml.MappingEndEvent):
                 break
             if not isinstance(key, yaml.ScalarEvent):
-                self._stop(key, "a key must be text; quote it if it begins with one of { [ * & !")
+                self._stop(key, "a key must be text; put text that begins with { or [, such as {{ column }}, in quotes")
             line = key.start_mark.line + 1
             below = (*path, key.value)
             self._refuse_references(key, below)
@@ -171,6 +169,8 @@ def _reason(error: Exception, lines: list[str], row: int) -> str:
         return "a tab (→); indent with spaces"
     if "cannot start any token" in problem:
         return "a value cannot begin with this character; put the value in quotes"
+    if "mapping values are not allowed" in problem and len(re.findall(r":(?:\s|$)", line)) < 2:
+        return "this key is indented differently from the lines above"
     if "mapping values are not allowed" in problem:
         return "a second ':' in one line; put text that holds ': ' in quotes"
     if "quoted scalar" in context:
