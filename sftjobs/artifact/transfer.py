@@ -4,16 +4,16 @@ Nothing is believed because it was written: a file counts when size and SHA-256 
 """
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from sftjobs.artifact.digest import hash_file
-from sftjobs.errors import DamagedError, DataError, NotFoundError, SftError
+from sftjobs.errors import DamagedError, DataError, NotFoundError
 from sftjobs.plan.types import FileEntry
 from sftjobs.store import keys
 from sftjobs.store.base import OnBytes, Store
+from sftjobs.store.disk import explained_local
 
 PARALLEL_FILES = 8
 """Files that are moved at a time. Memory is bounded by the store, which counts parts, not files."""
@@ -57,15 +57,19 @@ def download_tree(
             _report(on_bytes, entry.size)
             return
         part = path.with_name(path.name + _PART)
-        part.unlink(missing_ok=True)
+        key = key_of(prefix, entry)
+
+        def read() -> tuple[str, int]:
+            part.unlink(missing_ok=True)
+            return store.download(key, part, on_bytes), part.stat().st_size
+
         try:
-            key = key_of(prefix, entry)
-            _verify(store, key, entry, lambda: (store.download(key, part, on_bytes), part.stat().st_size))
+            _verify(store, key, entry, read)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 
-    with _local_disk(target):
+    with explained_local(target):
         _for_each(one, entries)
 
 
@@ -89,7 +93,7 @@ def link_tree(
         link.symlink_to(stored)
         link.replace(path)
 
-    with _local_disk(target):
+    with explained_local(target):
         _for_each(one, entries)
 
 
@@ -125,10 +129,15 @@ def _for_each(work: Callable[[FileEntry], None], entries: Sequence[FileEntry]) -
 
 
 def _verify(store: Store, key: str, entry: FileEntry, read: Callable[[], tuple[str, int]]) -> None:
-    """Raise DamagedError unless `read`, which gives SHA-256 and size, finds what the entry says."""
+    """Raise DamagedError unless `read`, which gives SHA-256 and size, finds what the entry says.
+
+    It reads a second time after a difference: that tells damage in the store from damage on the way.
+    """
     way_out = "discard the stage that made it with `sftjobs discard RUN STAGE` and resume the run"
     try:
         sha256, size = read()
+        if (size, sha256) != (entry.size, entry.sha256):
+            sha256, size = read()
     except NotFoundError:
         raise DamagedError(key, f"{store.uri}: {key} is missing, though its manifest lists it; {way_out}") from None
     if size != entry.size:
@@ -163,12 +172,3 @@ def _place(target: Path, entry: FileEntry) -> Path:
 def _report(on_bytes: OnBytes | None, count: int) -> None:
     if on_bytes is not None:
         on_bytes(count)
-
-
-@contextlib.contextmanager
-def _local_disk(target: Path) -> Iterator[None]:
-    """Say which folder of this machine has no room or refuses."""
-    try:
-        yield
-    except OSError as error:
-        raise SftError(f"{target}: {os.strerror(error.errno or 0)}; a download needs room here") from error

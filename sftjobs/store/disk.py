@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from io import BufferedRandom
 from pathlib import Path
 
-from sftjobs.errors import NotFoundError, StoreConfigError, StoreError
+from sftjobs.errors import NotFoundError, SftError, StoreConfigError, StoreError
 from sftjobs.store.keys import TEMPORARY
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -28,6 +28,17 @@ def explained(root: Path, doing: str, key: str) -> Iterator[None]:
         raise NotFoundError(f"{root}: there is no object {key}") from None
     except OSError as error:
         raise _explain(error, root, doing, key) from error
+
+
+@contextlib.contextmanager
+def explained_local(target: Path) -> Iterator[None]:
+    """Turn an OSError of the body, about the file or folder `target` outside the store, into an SftError."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"the disk is full ({_free(target)})" if error.errno in _FULL else os.strerror(error.errno or 0)
+        message = f"{target}: cannot be written: {reason}; run it again after that: what is complete is kept"
+        raise SftError(message) from error
 
 
 def _explain(error: OSError, root: Path, doing: str, key: str) -> StoreError:

@@ -81,8 +81,9 @@ class FolderStore:
 
     def list_folders(self, prefix: str) -> builtins.list[str]:
         with disk.explained(self._root, "listing", prefix):
-            folders = [entry.name for entry in self._scan(self._root / prefix, prefix) if entry.is_dir()]
-            return [name for name in folders if any(self._walk(self._root / prefix / name, f"{prefix}{name}/", ""))]
+            above = self._root / prefix
+            folders = [entry.name for entry in self._scan(above, prefix) if entry.is_dir()]
+            return sorted(name for name in folders if any(self._walk(above / name, f"{prefix}{name}/", "")))
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -110,7 +111,7 @@ class FolderStore:
         hashed = hashlib.sha256()
         with disk.explained(self._root, "reading", key):
             source = self._path(key).open("rb")
-        with source, disk.explained(target.parent, f"downloading to {target}", key), target.open("x+b") as new:
+        with source, disk.explained_local(target), target.open("x+b") as new:
             copy_hashed(source, new, hashed, on_bytes)
         return hashed.hexdigest()
 
