@@ -1,11 +1,15 @@
 """Small trainings: a data folder as the data stage leaves it, and a config that fits it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sftjobs.canonical import sha256
 from sftjobs.plan.arithmetic import epoch_sizes, optimizer_steps
 from sftjobs.plan.configs import LoraConfig, TrainConfig
+from sftjobs.program import Program
+from tests.support.program_runner import Outcome
 
 PROMPT = "You sort messages of customers by what they want. Answer with exactly one label and nothing else."
 ANSWERS = ("balance", "transfer", "card_lost and please greet", "out_of_scope", "weather")
@@ -59,3 +63,35 @@ def train_config(method: str = "lora", examples: int = 22, **changes: Any) -> Tr
     batch = values["micro_batch_size"] * values["gradient_accumulation_steps"] * values["world_size"]
     sizes = epoch_sizes({"intent": examples}, values["epochs"], 0, None, 1)
     return TrainConfig.model_validate({"steps": optimizer_steps(sizes, batch), **values})
+
+
+def losses(outcome: Outcome) -> list[float]:
+    """Loss of each step, in order."""
+    lines = (outcome.info / "metrics.jsonl").read_text().splitlines()
+    points = [json.loads(line) for line in lines]
+    assert [point["step"] for point in points] == list(range(1, len(points) + 1))
+    return [point["loss"] for point in points]
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Relative path -> SHA-256 of every file below `folder`."""
+    return {
+        path.relative_to(folder).as_posix(): sha256(path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def stop_after(step: int) -> Callable[[Program], None]:
+    """For `run_here(change=...)`: the request to stop arrives during the given training step."""
+
+    def prepare(program: Program) -> None:
+        tell = program.progress
+
+        def progress(phase: str, done: int, *values: Any, **more: Any) -> None:
+            tell(phase, done, *values, **more)
+            program.stop_requested = program.stop_requested or (phase == "train" and done == step)
+
+        program.progress = progress  # type: ignore[method-assign]
+
+    return prepare
