@@ -1,0 +1,170 @@
+"""explain, gc, push and pull on a real folder store."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sftjobs import gc, names, runs
+from sftjobs.artifact import stages
+from sftjobs.errors import DamagedError, DataError
+from sftjobs.explain import explain
+from sftjobs.plan.committed import committed
+from sftjobs.plan.facts import resolve
+from sftjobs.plan.make import make
+from sftjobs.plan.types import RunPlan
+from sftjobs.pull import pull
+from sftjobs.push import push_inputs, pushed_spec
+from sftjobs.spec.load import load
+from sftjobs.store.base import Store
+from sftjobs.store.open import open_store
+from tests.support.committing import commit_all
+from tests.support.specs import data_counts, make_facts, make_spec
+
+COUNTS = {
+    "data": data_counts(),
+    "eval-base": {"metrics": {"accuracy": 0.1}},
+    "eval-tuned": {"metrics": {"accuracy": 0.9}},
+}
+OWNER = runs.Owner(user="u", host="h", backend="process", run="demo", created=1.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store("store", tmp_path)
+
+
+def plan_of(**changes: object) -> RunPlan:
+    return make(make_spec(**changes), make_facts())
+
+
+def test_explain_names_the_field_and_what_waits(store: Store, tmp_path: Path) -> None:
+    commit_all(store, plan_of(), tmp_path, COUNTS)
+    found = {e.stage: e for e in explain(plan_of(train={"learning_rate": 1e-3}), store)}
+    assert found["data"].text == found["eval-base"].text == "cached"
+    assert found["train"].text == "runs: config.learning_rate: 0.0005 -> 0.001"
+    assert found["eval-tuned"].waits_for == ["train"]
+    assert "eval-tuned" in found["compare"].text
+
+
+def test_explain_in_an_empty_store(store: Store) -> None:
+    assert explain(plan_of(), store)[0].text == "runs: no stage of this kind in the store yet"
+
+
+def test_gc_keeps_what_a_run_leads_to(store: Store, tmp_path: Path) -> None:
+    plan = plan_of()
+    commit_all(store, plan, tmp_path, COUNTS)
+    runs.create_run(store, plan, b"name: demo\n", OWNER)
+    assert gc.find(store, set(), grace_s=-1).found == {}
+
+
+def test_gc_drops_a_run_but_not_what_another_run_shares(store: Store, tmp_path: Path) -> None:
+    first, second = plan_of(), plan_of(train={"learning_rate": 1e-3})
+    for number, plan in enumerate((first, second)):
+        commit_all(store, plan, tmp_path / str(number), COUNTS)
+    dropped = runs.create_run(store, first, b"name: demo\n", OWNER)
+    kept = runs.create_run(store, second, b"name: demo\n", OWNER)
+    sweep = gc.find(store, {dropped}, grace_s=-1)
+    assert set(sweep.found) == {"records of dropped runs", "stages that no run needs"}
+    assert gc.find(store, {dropped}, grace_s=3600).found.keys() == {"records of dropped runs"}
+    for _ in gc.delete(store, sweep):
+        pass
+    assert set(committed(second, store)) == {node.name for node in second.stages}
+    assert [record.run_id for record in runs.list_runs(store)] == [kept]
+    assert "train" not in committed(first, store)
+
+
+def test_gc_sweeps_other_incarnations_but_not_their_claims(store: Store, tmp_path: Path) -> None:
+    plan = plan_of()
+    done = commit_all(store, plan, tmp_path, COUNTS)
+    runs.create_run(store, plan, b"name: demo\n", OWNER)
+    ref = done["train"][0]
+    lost = stages.claim(store, ref.kind, ref.key)
+    key = names.incarnation_prefix(ref.kind, ref.key, lost) + "content/x"
+    store.create(key, b"half")
+    sweep = gc.find(store, set(), grace_s=-1)
+    assert [e.key for e in sweep.found["left behind by attempts that did not win"]] == [key]
+
+
+def test_pull_is_verified_and_goes_on(store: Store, tmp_path: Path) -> None:
+    plan = plan_of()
+    done = commit_all(store, plan, tmp_path, COUNTS)
+    target = tmp_path / "pulled"
+    pull(plan, store, "model", target)
+    assert (target / "model.safetensors").read_bytes().startswith(b"content of")
+    assert pull(plan, store, "model", target)[0].path == "model.safetensors"
+    ref = done["train"][0]
+    path = store.local_path(names.incarnation_prefix(ref.kind, ref.key, 1) + "content/model/model.safetensors")
+    assert path is not None
+    path.chmod(0o644)
+    path.write_bytes(b"damaged")
+    with pytest.raises(DamagedError, match=r"model\.safetensors"):
+        pull(plan, store, "model", tmp_path / "again")
+
+
+def test_pull_of_what_is_not_there(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="stage train is not done yet"):
+        pull(plan_of(), store, "model", tmp_path / "x")
+    commit_all(store, plan_of(), tmp_path, COUNTS)
+    with pytest.raises(DataError, match=r"the run has none \(method lora\)"):
+        pull(plan_of(), store, "adapter", tmp_path / "x")
+
+
+def write_run(folder: Path) -> Path:
+    (folder / "model").mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (folder / "model" / name).write_text("{}")
+    (folder / "model" / "model.safetensors").write_bytes(b"weights")
+    (folder / "train.jsonl").write_text('{"text": "x", "label": "a"}\n' * 3)
+    (folder / "held.jsonl").write_text('{"text": "y", "label": "b"}\n')
+    spec = {
+        "name": "demo",
+        "model": "model",
+        "store": "store",
+        "prompt": {"input": "{{ text }}", "labels": {"a": "1", "b": "2"}, "output": {"format": "label"}},
+        "data": {"tasks": {"t": {"path": "train.jsonl"}}, "held_out": {"path": "held.jsonl"}},
+    }
+    (folder / "run.yaml").write_text(yaml.safe_dump(spec))
+    return folder / "run.yaml"
+
+
+def test_a_pushed_run_has_the_same_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sftjobs.plan.versions.installed", lambda: make_facts().versions)
+    loaded = load(write_run(tmp_path))
+    store = open_store(loaded.spec.store, loaded.folder)  # type: ignore[arg-type]
+    facts = resolve(loaded.spec, loaded.folder, store, tmp_path / "cache.json")
+    uris = push_inputs(loaded.spec, facts, store, say=lambda _: None)
+    assert set(uris) == {"model", "task.t", "held_out"}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    text = yaml.safe_load(pushed_spec(loaded.spec, uris))
+    text["store"] = store.uri
+    (elsewhere / "run.yaml").write_text(yaml.safe_dump(text))
+    again = load(elsewhere / "run.yaml")
+    pushed = resolve(again.spec, again.folder, store)
+    first, second = make(loaded.spec, facts), make(again.spec, pushed)
+    assert [e.digest for e in facts.externals.values()] == [e.digest for e in pushed.externals.values()]
+    assert first.stage("data").config == second.stage("data").config
+    assert json.loads(json.dumps(uris))["model"].endswith("/model/")
+
+
+def test_a_pushed_input_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sftjobs.plan.versions.installed", lambda: make_facts().versions)
+    loaded = load(write_run(tmp_path))
+    store = open_store(loaded.spec.store, loaded.folder)  # type: ignore[arg-type]
+    spec = loaded.spec.model_copy(
+        update={"model": loaded.spec.model.model_copy(update={"path": f"store:{'0' * 64}/m/"})}  # type: ignore[union-attr]
+    )
+    with pytest.raises(DataError, match="push it again"):
+        resolve(spec, loaded.folder, store)
+
+
+def test_the_digest_cache_notices_a_changed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sftjobs.plan.versions.installed", lambda: make_facts().versions)
+    loaded = load(write_run(tmp_path))
+    store = open_store(loaded.spec.store, loaded.folder)  # type: ignore[arg-type]
+    before = resolve(loaded.spec, loaded.folder, store, tmp_path / "cache.json").externals["task.t"].digest
+    assert resolve(loaded.spec, loaded.folder, store, tmp_path / "cache.json").externals["task.t"].digest == before
+    (tmp_path / "train.jsonl").write_text('{"text": "z", "label": "a"}\n' * 3)
+    assert resolve(loaded.spec, loaded.folder, store, tmp_path / "cache.json").externals["task.t"].digest != before
