@@ -44,6 +44,7 @@ unit: $(VENV)/.dev  ## the fast tests only
 generate: $(VENV)/.dev  ## write schemas and generated docs anew
 	$(BIN)/python -m sftjobs.spec.schema
 	$(BIN)/python -m sftjobs.spec.docs
+	$(BIN)/python -m sftjobs.cli.reference
 
 crash-test: $(VENV)/.dev  ## 10,000 random crash interleavings of the controller
 	SFTJOBS_INTERLEAVINGS=10000 $(BIN)/pytest -q tests/unit/test_decide_random.py

@@ -18,6 +18,7 @@ LINT: list[list[str]] = [
     [str(BIN / "lint-imports")],
     [sys.executable, "-m", "sftjobs.spec.schema", "--check"],
     [sys.executable, "-m", "sftjobs.spec.docs", "--check"],
+    [sys.executable, "-m", "sftjobs.cli.reference", "--check"],
 ]
 NO_TESTS = 5  # pytest's exit code; a tier without tests is a mistake here
 

@@ -1,0 +1,48 @@
+"""Documentation that can break: what the README and docs/ say exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sftjobs.attempts import FailureClass
+from sftjobs.cli.main import VERBS
+from sftjobs.cli.reference import TARGET, render
+from sftjobs.names import Exit
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = [m.group(1) for m in LINK.finditer(page.read_text("utf-8")) if "://" not in m.group(1)]
+    assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_pages_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    verbs = set(re.findall(r"(?:^|`|\$ )\s*sftjobs ([a-z]+)\b", text, re.M))
+    assert verbs <= set(VERBS), verbs - set(VERBS)
+    targets = set(re.findall(r"`make ([a-z-]+)", text)) | set(re.findall(r"^    make ([a-z-]+)", text, re.M))
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    assert targets <= known, targets - known
+
+
+def test_command_reference_is_up_to_date() -> None:
+    assert TARGET.read_text("utf-8") == render(), "run `make generate`"
+
+
+def test_every_exit_code_and_failure_class_is_documented() -> None:
+    text = (ROOT / "docs" / "failures.md").read_text("utf-8")
+    assert [code for code in Exit if not re.search(rf"\b{int(code)}\b", text)] == []
+    classes = FailureClass.__args__  # type: ignore[attr-defined]
+    assert [name for name in classes if f"`{name}`" not in text] == []
+
+
+def test_no_machine_specific_words() -> None:
+    """Pages speak to users: no absolute path of a machine."""
+    found = [p.name for p in PAGES if re.search(r"/(root|work|home/\w+)/", p.read_text("utf-8"))]
+    assert found == []
