@@ -19,7 +19,7 @@ from sftjobs.errors import StoreConfigError, StoreError
 from sftjobs.objects import JobSettings
 from sftjobs.plan.finish import finish as finish_stage
 from sftjobs.plan.types import RunPlan
-from sftjobs.runs import Session, Verdict, begin_session
+from sftjobs.runs import Session, Verdict, begin_session, current_session, read_verdict
 from sftjobs.store.base import Store
 
 TICK_S = 0.1
@@ -78,9 +78,12 @@ def run_chain(
     controls: Controls | None = None,
     clock: Callable[[], float] = time.time,
     tick_s: float = TICK_S,
+    again: bool = True,
 ) -> Verdict:
     """Run a recorded run to its verdict (`sftjobs.runs.create_run` records it).
 
+    If the last session has its verdict already, `again` begins a new one with fresh budgets: that is what a person
+    means by run and resume. A controller that is restarted by a machine gives False and gets that verdict.
     `on_success` builds the report before the verdict is written. Raises BusyError if another controller works on the
     run, StoreConfigError if a person must change something about the store. Other troubles are waited out.
     """
@@ -91,9 +94,9 @@ def run_chain(
     try:
         observer = Observer(store, run_id, backend, StageReader(store, plan, run_id, finish or finish_stage))
         loop = _Loop(plan, observer, controls, lease, clock, tick_s, on_tick or _silent, on_trouble or _silent)
-        session = loop.steadily(lambda: _begin(store, run_id, observer, clock()))
-        if session is None:
-            return loop.left()
+        session = loop.steadily(lambda: _begin(store, run_id, observer, again, clock()))
+        if session is None or isinstance(session, Verdict):
+            return session or loop.left()
         crash_point("controller.session")
         return loop.run(session, Actor(store, run_id, session, backend, settings, on_success))
     finally:
@@ -104,7 +107,11 @@ def _silent(_: Any) -> None:
     return None
 
 
-def _begin(store: Store, run_id: str, observer: Observer, now: float) -> Session:
+def _begin(store: Store, run_id: str, observer: Observer, again: bool, now: float) -> Session | Verdict:
+    last = current_session(store, run_id)
+    verdict = read_verdict(store, run_id, last.number) if last is not None else None
+    if verdict is not None and not again:
+        return verdict
     views = observer.stages.read()
     attempts = {name: len(view.attempts) for name, view in views.items()}
     committed = [name for name, view in views.items() if view.committed]

@@ -1,12 +1,14 @@
 """One recorded run in a folder store with the real process backend, in this process or in one that a test may kill."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from sftjobs.controller.loop import Controls, run_chain
 from sftjobs.controller.stage_reader import StageReader
 from sftjobs.objects import JobSettings
 from sftjobs.plan.types import RunPlan
-from sftjobs.runs import Owner, Verdict, create_run, read_attempts
+from sftjobs.runs import Owner, Verdict, create_run, current_session, read_attempts, read_verdict
 from sftjobs.spec.run import StoreSpec
 from sftjobs.store.folder import FolderStore
 from tests.support.chains import chain_plan, finish_chain
@@ -48,7 +50,9 @@ class ChainRun:
     def backend(self) -> ProcessBackend:
         return ProcessBackend(self.work)
 
-    def run(self, controls: Controls | None = None, on_tick: Callable[[Any], None] | None = None) -> Verdict:
+    def run(
+        self, controls: Controls | None = None, on_tick: Callable[[Any], None] | None = None, again: bool = True
+    ) -> Verdict:
         """The controller in this process."""
         return run_chain(
             self.store,
@@ -61,6 +65,7 @@ class ChainRun:
             on_success=lambda: self.reports.append("built"),
             controls=controls,
             tick_s=0.02,
+            again=again,
         )
 
     def start_elsewhere(self, crash_at: str = "") -> "subprocess.Popen[bytes]":
@@ -74,6 +79,17 @@ class ChainRun:
             stderr=subprocess.STDOUT,
         )
 
+    def fork(self, crash_at: str, on_tick: Callable[[Any], None] | None = None) -> BaseProcess:
+        """The controller in a fork of this process, which costs no imports; a machine restarts it, not a person."""
+
+        def controller() -> None:
+            os.environ[names.ENV_CRASH_AT] = crash_at
+            os._exit(int(self.run(on_tick=on_tick, again=False).exit_code))
+
+        process = multiprocessing.get_context("fork").Process(target=controller)
+        process.start()
+        return process
+
     def end_state(self) -> dict[str, Any]:
         """What must be equal after any crash: outputs, and how each attempt ended."""
         views = StageReader(self.store, self.plan, self.run_id, finish_chain).read()
@@ -81,6 +97,7 @@ class ChainRun:
         return {
             "committed": [name for name, view in views.items() if view.committed],
             "commits": len(commits),
+            "verdict": self.verdict(),
             "endings": self.endings(),
             "busy": self.live(),
         }
@@ -91,6 +108,16 @@ class ChainRun:
             stage: [attempt.result.termination.failure if attempt.result else None for attempt in attempts]
             for stage, attempts in read_attempts(self.store, self.run_id).items()
         }
+
+    def verdict(self) -> str | None:
+        """Outcome of the last session."""
+        session = current_session(self.store, self.run_id)
+        verdict = read_verdict(self.store, self.run_id, session.number) if session is not None else None
+        return verdict.outcome if verdict is not None else None
+
+    def claims(self) -> int:
+        """Incarnations over all stages: one for each agent that got as far as that."""
+        return sum(entry.key.endswith(f"/{names.CLAIM}") for entry in self.store.list(names.STAGES))
 
     def text(self, stage: str) -> str:
         """What the committed stage wrote."""
