@@ -69,7 +69,7 @@ def _logged(environment: AgentEnvironment, store: Store, plan: StagePlan, stop: 
         return termination
     finally:
         left_s = stop.since + plan.operation.grace_s - time.monotonic() if stop.requested else LOG_PATIENCE_S
-        shipper.close(min(LOG_PATIENCE_S, max(1.0, left_s)))
+        shipper.close(min(LOG_PATIENCE_S, plan.operation.hang_after_s, max(1.0, left_s)))
 
 
 def _explained(error: Exception) -> Termination:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from sftjobs.attempts import Termination
 
+MAX_ESCAPED = 6
+"""Bytes of one character in JSON, at most (`\\u0000`): cutting by this much never cuts too much."""
 MAX_BYTES = 2048
 """Half of what Kubernetes keeps of a termination message."""
 
@@ -32,5 +34,5 @@ def termination_line(termination: Termination) -> bytes:
         excess = len(line) - MAX_BYTES
         if excess <= 0:
             return line
-        keep = max(0, (len(message) - max(excess // 4, 8)) // 2)
+        keep = max(0, (len(message) - max(excess // MAX_ESCAPED, 8)) // 2)
         message = f"{message[:keep].rstrip(' …')} … {message[len(message) - keep :].lstrip(' …')}" if keep else ""

@@ -8,6 +8,7 @@ assert agent.wait() == Exit.COMMITTED
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,9 +21,9 @@ import psutil
 
 from sftjobs import names
 from sftjobs.artifact import stages
-from sftjobs.artifact.digest import hash_file
+from sftjobs.artifact.digest import artifact_digest, hash_file
 from sftjobs.attempts import Heartbeat, Intent, Termination
-from sftjobs.canonical import digest, readable
+from sftjobs.canonical import digest, readable, sha256
 from sftjobs.plan.types import External, FileEntry, FinishedInput, Kind, Manifest, Operation, Resources, StagePlan
 from sftjobs.store.folder import FolderStore
 
@@ -185,3 +186,24 @@ class AgentBench:
             agent.process.wait()
             for process in agent.family():
                 process.kill()
+
+
+def expected_digest(steps: int, ranks: int = 1) -> str:
+    """Digest of what tests/agent/programs/counter.py leaves if nothing ever interrupts it."""
+    entries = []
+    for rank in range(ranks):
+        state = ""
+        for step in range(1, steps + 1):
+            state = sha256(f"{state}{step}{rank}".encode())
+        entries.append(FileEntry(path=f"state-{rank}.txt", size=len(state), sha256=sha256(state.encode())))
+    return artifact_digest(entries)
+
+
+def handles_term(agent: RunningAgent) -> bool:
+    """True once the agent has its handler for TERM."""
+    try:
+        status = Path(f"/proc/{agent.process.pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(caught >> (signal.SIGTERM - 1) & 1)

@@ -1,0 +1,145 @@
+"""Every way in which a program can fail: exit code, class and message."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sftjobs import names
+from sftjobs.artifact import checkpoints
+from sftjobs.attempts import Termination
+from sftjobs.names import Exit
+from sftjobs.plan.types import Operation, Resources
+from tests.support.agent_runner import AgentBench, until
+
+
+@pytest.mark.parametrize(
+    ("action", "failure", "code", "message"),
+    [
+        ("raise:it broke", "user", 1, "RuntimeError: it broke"),
+        ("data-error:line 3 is cut", "config", 10, "line 3 is cut"),
+        ("exit:11", "checkpoint", 11, "rank 0 ended with exit code 11; its last lines of log say why"),
+        ("exit:21", "infrastructure", 21, "rank 0 ended with exit code 21; its last lines of log say why"),
+        ("exit:5", "user", 1, "rank 0 ended with exit code 5; its last lines of log say why"),
+        ("exit:20", "infrastructure", 21, "rank 0 was told to stop by somebody else than its agent"),
+        ("kill", "infrastructure", 21, "rank 0 was killed from outside (KILL), not for memory"),
+        ("segfault", "user", 1, "rank 0 crashed in native code (SIGSEGV); its stack is at the end of the log"),
+    ],
+)
+def test_a_failing_program(bench: AgentBench, action: str, failure: str, code: int, message: str) -> None:
+    plan = bench.plan()
+    agent = bench.run(plan, extra={"TEST_AT_3": action})
+    assert agent.process.returncode == code, agent.text
+    assert agent.termination.model_dump(exclude={"checkpoint"}) == {
+        "failure": failure, "code": code, "rank": 0, "step": 2, "message": message,
+    }  # fmt: skip
+    assert bench.manifest(plan) is None
+    assert f"{failure} (exit {code})" in bench.log(plan)
+    assert not any(entry.key.endswith(names.LEASE) for entry in bench.store.list(names.STAGES))
+    if action == "segfault":
+        assert "Fatal Python error: Segmentation fault" in bench.log(plan)
+        assert "in misbehave" in bench.log(plan)
+
+
+def test_a_hanging_program_leaves_its_stacks(bench: AgentBench) -> None:
+    plan = bench.plan(operation=Operation(hang_after_s=1, grace_s=1))
+    agent = bench.run(plan, extra={"TEST_AT_3": "hang"})
+    assert agent.process.returncode == Exit.HANG
+    assert agent.termination.failure == "hang"
+    assert agent.termination.step == 2
+    log = bench.log(plan)
+    assert "no progress for 1 s: stacks of all ranks follow" in log
+    assert "in misbehave" in log
+    assert agent.family() == []
+
+
+def test_a_program_that_fails_leaves_its_checkpoint(bench: AgentBench) -> None:
+    plan = bench.plan({"steps": 6, "checkpoint_every": 2})
+    agent = bench.run(plan, extra={"TEST_AT_5": "raise:it broke"})
+    assert agent.termination.checkpoint == 4
+    assert next(found.step for found in checkpoints.list_checkpoints(bench.store, plan.kind, plan.key)) == 4
+
+
+def test_the_first_failing_rank_is_named(bench: AgentBench, tmp_path: Path) -> None:
+    plan = bench.plan(resources=Resources(processes_per_node=2, threads_per_process=1))
+    agent = bench.run(plan, extra={"TEST_AT_2": "1/raise:out of luck"})
+    assert agent.process.returncode == Exit.USER_ERROR
+    assert (agent.termination.rank, agent.termination.message) == (1, "RuntimeError: out of luck")
+
+
+def test_a_program_that_leaves_nothing(bench: AgentBench) -> None:
+    agent = bench.run(bench.plan({}, program="silent"))
+    assert agent.process.returncode == Exit.USER_ERROR
+    assert agent.termination.message == "the program ended well but wrote nothing to content/"
+
+
+def test_a_program_that_does_not_exist(bench: AgentBench) -> None:
+    plan = bench.plan({}, program="jobs.nothing_here")
+    agent = bench.run(plan)
+    assert agent.process.returncode == Exit.USER_ERROR
+    assert "No module named jobs.nothing_here" in bench.log(plan)
+
+
+def test_several_nodes_are_refused(bench: AgentBench) -> None:
+    agent = bench.run(bench.plan(resources=Resources(nodes=2)))
+    assert agent.process.returncode == Exit.BAD_CONFIG
+    assert "several nodes are not supported yet" in agent.termination.message
+
+
+def test_an_attempt_that_nobody_planned(bench: AgentBench) -> None:
+    agent = bench.start(bench.plan(), extra={names.ENV_ATTEMPT: "7"})
+    assert agent.wait() == Exit.BAD_CONFIG
+    assert "7.intent.json does not exist: no controller has planned this attempt" in agent.termination.message
+    assert "Traceback" not in agent.text
+
+
+def test_a_missing_environment_is_named_whole(bench: AgentBench) -> None:
+    agent = bench.start(bench.plan(), extra={names.ENV_STORE: "", names.ENV_RUN_ID: ""})
+    assert agent.wait() == Exit.BAD_CONFIG
+    assert "needs SFTJOBS_STORE, SFTJOBS_RUN_ID in its environment" in agent.termination.message
+
+
+def test_a_wrong_store_is_explained(bench: AgentBench) -> None:
+    agent = bench.start(bench.plan(), extra={names.ENV_STORE: json.dumps({"uri": "ftp://x"})})
+    assert agent.wait() == Exit.BAD_CONFIG
+    assert agent.termination.message == "store: 'ftp://x' is neither a folder nor s3://bucket/prefix"
+
+
+def test_secrets_are_redacted_everywhere(bench: AgentBench) -> None:
+    plan = bench.plan(operation=Operation(secrets={"hub_token": "MY_TOKEN"}))
+    extra = {
+        "MY_TOKEN": "hunter2-hunter2",
+        "TEST_AT_1": "print:token hunter2-hunter2!",
+        "TEST_AT_2": "raise:hunter2-hunter2",
+    }
+    agent = bench.run(plan, extra=extra)
+    assert "token [redacted]!" in bench.log(plan)
+    assert agent.termination.message == "RuntimeError: [redacted]"
+    assert "hunter2" not in bench.log(plan) + agent.text
+
+
+def test_an_outage_of_the_store_does_not_end_the_training(bench: AgentBench, tmp_path: Path) -> None:
+    plan = bench.plan()
+    agent = bench.start(plan, extra={"TEST_AT_3": f"wait:{tmp_path}"})
+    until(lambda: (tmp_path / "reached-0").exists(), "step 3")
+    store, away = tmp_path / "store", tmp_path / "away"
+    store.rename(away)
+    store.symlink_to(store)  # a path that leads nowhere: every access fails
+    (tmp_path / "go").touch()
+    until(lambda: "will be tried again" in agent.text, "the first vain upload")
+    store.unlink()
+    away.rename(store)
+    assert agent.wait() == Exit.COMMITTED, agent.text
+    assert bench.manifest(plan) is not None
+
+
+def test_an_outage_that_lasts_is_infrastructure(bench: AgentBench, tmp_path: Path) -> None:
+    plan = bench.plan(operation=Operation(hang_after_s=1))
+    agent = bench.start(plan, extra={"TEST_AT_3": f"wait:{tmp_path}"})
+    until(lambda: (tmp_path / "reached-0").exists(), "step 3")
+    store = tmp_path / "store"
+    store.rename(tmp_path / "away")
+    store.symlink_to(store)
+    (tmp_path / "go").touch()
+    assert agent.wait() == Exit.INFRASTRUCTURE
+    assert Termination.model_validate_json(agent.termination_log.read_bytes()).failure == "infrastructure"

@@ -1,0 +1,182 @@
+"""Parts of the agent that need no process: redaction, classes of failure, the termination line, progress, OOM."""
+
+import itertools
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from sftjobs.agent.classify import RankEnd, classify, of_error, read_error
+from sftjobs.agent.inputs import wanted
+from sftjobs.agent.memory import oom_kills
+from sftjobs.agent.progress import Progress
+from sftjobs.agent.redact import Redactor
+from sftjobs.agent.termination import MAX_BYTES, termination_line, write_termination
+from sftjobs.attempts import Termination
+from sftjobs.errors import CheckpointError, StoreError
+from sftjobs.plan.types import FileEntry, FinishedInput
+
+SECRETS = ["abcd", "abcdefgh", "xyxyz", "ghij-k"]
+TEXT = b"see abcd, abcdefgh, abcdefg, xyxyxyz, abcdefghij-k, geheim abc"
+
+
+def redacted(secrets: list[str], pieces: list[bytes]) -> bytes:
+    redactor = Redactor(secrets)
+    return b"".join([redactor.feed(piece) for piece in pieces]) + redactor.flush()
+
+
+def test_redaction_is_the_same_however_the_stream_is_cut() -> None:
+    whole = redacted(SECRETS, [TEXT])
+    r = b"[redacted]"
+    assert whole == b"see %s, %s, %sefg, xy%s, %sij-k, geheim abc" % (r, r, r, r, r)
+    for first, second in itertools.combinations(range(len(TEXT) + 1), 2):
+        assert redacted(SECRETS, [TEXT[:first], TEXT[first:second], TEXT[second:]]) == whole
+    assert redacted(SECRETS, [bytes([byte]) for byte in TEXT]) == whole
+
+
+def test_short_or_no_secrets_change_nothing() -> None:
+    assert redacted(["1", "abc"], [b"abc 1"]) == b"abc 1"
+    assert redacted([], [b"abc"]) == b"abc"
+
+
+def end(rank: int, code: int, seen: float = 0.0, error: str = "") -> RankEnd:
+    return RankEnd(rank, code, seen, error)
+
+
+@pytest.mark.parametrize(
+    ("ends", "stopping", "oom", "failure", "code", "rank"),
+    [
+        ([end(0, 20)], True, False, "stopped", 20, None),
+        ([end(0, -signal.SIGTERM)], True, False, "stopped", 20, None),
+        ([end(0, 20), end(1, -signal.SIGTERM)], True, False, "stopped", 20, None),
+        ([end(0, 0), end(1, 20)], True, False, "stopped", 20, None),
+        ([end(0, 20)], False, False, "infrastructure", 21, 0),
+        ([end(0, -signal.SIGTERM)], False, False, "infrastructure", 21, 0),
+        ([end(0, -signal.SIGKILL)], False, False, "infrastructure", 21, 0),
+        ([end(0, -signal.SIGKILL)], True, False, "infrastructure", 21, 0),
+        ([end(0, -signal.SIGKILL)], False, True, "out_of_memory", 137, 0),
+        ([end(0, 137)], False, True, "out_of_memory", 137, 0),
+        ([end(0, -signal.SIGBUS)], False, False, "user", 1, 0),
+        ([end(0, 139)], False, False, "user", 1, 0),
+        ([end(0, -signal.SIGABRT)], False, False, "user", 1, 0),
+        ([end(0, 10)], True, False, "config", 10, 0),
+        ([end(0, 11)], False, False, "checkpoint", 11, 0),
+        ([end(0, 3)], False, False, "user", 1, 0),
+        ([end(0, 21, 1.0), end(1, 1, 2.0)], False, False, "user", 1, 1),
+        ([end(0, 1, 2.0), end(1, 1, 1.0)], False, False, "user", 1, 1),
+        ([end(0, 21, 2.0), end(1, 21, 1.0)], False, False, "infrastructure", 21, 1),
+    ],
+)
+def test_classes(ends: list[RankEnd], stopping: bool, oom: bool, failure: str, code: int, rank: int | None) -> None:
+    termination = classify(ends, stopping=stopping, oom=oom)
+    assert termination is not None
+    assert (termination.failure, termination.code, termination.rank) == (failure, code, rank)
+    assert termination.message
+
+
+def test_all_well_means_commit() -> None:
+    assert classify([end(0, 0), end(1, 0)], stopping=False, oom=False) is None
+    assert classify([end(0, 0)], stopping=True, oom=False) is None
+
+
+def test_hints() -> None:
+    message = classify([end(0, 135)], stopping=False, oom=False)
+    assert message is not None
+    assert "/dev/shm is too small" in message.message
+    memory = classify([end(0, 137)], stopping=False, oom=True)
+    assert memory is not None
+    assert "memory_gib" in memory.message
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "code", "message"),
+    [
+        (StoreError("s"), "infrastructure", 21, "s"),
+        (CheckpointError("c"), "checkpoint", 11, "c"),
+        (OSError(28, "No space left on device", "/x"), "infrastructure", 21, "this machine: [Errno 28] No space"),
+        (KeyError("k"), "infrastructure", 21, "the agent failed: KeyError: 'k'"),
+    ],
+)
+def test_errors_of_the_agent(error: Exception, failure: str, code: int, message: str) -> None:
+    termination = of_error(error)
+    assert (termination.failure, termination.code) == (failure, code)
+    assert termination.message.startswith(message)
+
+
+def test_error_files(tmp_path: Path) -> None:
+    path = tmp_path / "error.json"
+    assert read_error(path) == ""
+    path.write_text(json.dumps({"message": {"message": "m", "extraInfo": {}}}))
+    assert read_error(path) == "m"
+    path.write_text(json.dumps({"message": "plain"}))
+    assert read_error(path) == "plain"
+    path.write_text("[]")
+    assert read_error(path) == ""
+
+
+@pytest.mark.parametrize("message", ["", "x" * 5000, "ü" * 5000, '"\\\n' * 3000, "\x00" * 9000])
+def test_the_termination_line_fits(message: str) -> None:
+    line = termination_line(Termination(failure="user", code=1, message=message))
+    assert len(line) <= MAX_BYTES
+    assert line.count(b"\n") == 1
+    parsed = Termination.model_validate_json(line)
+    assert len(parsed.message) == len(message) if len(message) < 100 else "…" in parsed.message
+
+
+def test_a_long_message_keeps_both_ends() -> None:
+    text = "first words " + "x" * 5000 + " way out"
+    message = Termination.model_validate_json(
+        termination_line(Termination(failure="user", code=1, message=text))
+    ).message
+    assert message.startswith("first words")
+    assert message.endswith("way out")
+
+
+def test_the_termination_file_is_written_whole_or_left_out(tmp_path: Path) -> None:
+    write_termination(tmp_path / "t", Termination(failure="busy", code=23))
+    assert Termination.model_validate_json((tmp_path / "t").read_bytes()).code == 23
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+    write_termination(tmp_path / "nowhere" / "t", Termination(failure="busy", code=23))
+
+
+def test_progress_reads_whole_lines_only(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    progress = Progress(path)
+    progress.read()
+    assert progress.step is None
+    path.write_text('{"phase": "train", "t": 10.0, "step": 1, "total": 5, "loss": 2.5}\n{"phase": "train", "st')
+    progress.read()
+    assert progress.step == 1
+    assert progress.eta_s() is None
+    with path.open("a") as file:
+        file.write('ep": 3, "t": 14.0, "total": 5}\nno json\n[1]\n')
+    progress.read()
+    assert progress.step == 3
+    assert progress.number("loss") == 2.5
+    assert progress.eta_s() == 4.0
+    with path.open("a") as file:
+        file.write('{"phase": "export", "t": 15.0, "step": 0, "loss": NaN}\n')
+    progress.read()
+    assert progress.latest["phase"] == "export"
+    assert progress.number("loss") is None
+    assert progress.eta_s() is None
+
+
+def test_oom_counters_of_both_versions(tmp_path: Path) -> None:
+    membership = tmp_path / "cgroup"
+    assert oom_kills(tmp_path, membership) == 0
+    (tmp_path / "pod").mkdir()
+    (tmp_path / "pod" / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
+    membership.write_text("0::/pod\n")
+    assert oom_kills(tmp_path, membership) == 2
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    membership.write_text("4:memory:/pod\n")
+    assert oom_kills(tmp_path, membership) == 3
+
+
+def test_files_wanted_by_folder_and_glob() -> None:
+    files = [FileEntry(path=path, size=0, sha256="") for path in ("model/a", "model2/b", "c")]
+    assert [file.path for file in wanted(files, FinishedInput(folder="model/"))] == ["a"]
+    assert [file.path for file in wanted(files, FinishedInput(include=["model*"]))] == ["model/a", "model2/b"]
