@@ -186,3 +186,8 @@ STORE_LOCAL = "local"
 """Top-level folder of a folder store that is no part of the store: scratch of processes on this machine."""
 PROBE = "probe/"
 """Objects that the probe writes, reads and removes again."""
+
+
+def report_file(run_id: str, form: str) -> str:
+    """`report.json` or `report.html` of a run."""
+    return f"{run_prefix(run_id)}report.{form}"
