@@ -27,8 +27,8 @@ EXAMPLES = {
     "model": "model: hf://org/name@revision",
     "prompt": "prompt: prompts/tickets.yaml",
     "data": "data: {tasks: {tickets: {path: train.jsonl}}, held_out: {fraction: 0.1}}",
-    "data.tasks": "tasks: {tickets: {path: train.jsonl}}",
-    "data.held_out": "held_out: {path: held_out.jsonl}, or held_out: {fraction: 0.1}",
+    "tasks": "tasks: {tickets: {path: train.jsonl}}",
+    "held_out": "held_out: {path: held_out.jsonl}, or held_out: {fraction: 0.1}",
     "path": "path: data/train.jsonl",
     "model.path": "path: hf://org/name@revision",
     "keep": "keep: 800",
@@ -57,19 +57,25 @@ class Explainer:
         """Problems in the order in which pydantic found them; `value` is what was validated."""
         found: dict[Path, str] = {}
         for item in error.errors(include_url=False, include_context=False):
-            found.setdefault(_real_path(item["loc"], value, item["type"]), item["type"])
+            found.setdefault(self._up_to_secret(_real_path(item["loc"], value, item["type"])), item["type"])
         inner = set(found)
         for path, kind in found.items():
             if any(other[: len(path)] == path and other != path for other in inner):
                 continue  # another alternative of the same field fits better, and says what is wrong inside
-            self.missing |= kind == "missing"
-            if kind != "missing":
+            if kind == "missing" and not self._fields.is_model(path, "FromEnv"):
+                self.missing = True
+            else:
                 self.wrong.append(path)
             full = self._prefix + path
             yield Problem(self._file, self._lines.of(full), dotted(full), self._message(path, kind, value))
 
+    def _up_to_secret(self, path: Path) -> Path:
+        """The path, cut where a secret begins: what is written inside it by mistake may be the secret."""
+        cut = (path[:n] for n in range(1, len(path)) if self._fields.is_model(path[:n], "FromEnv"))
+        return next(cut, path)
+
     def _message(self, path: Path, kind: str, value: Any) -> str:
-        if any(self._fields.is_model(path[:n], "FromEnv") for n in range(1, len(path) + 1)):
+        if self._fields.is_model(path, "FromEnv"):
             return SECRET
         if kind == "missing":
             return f"required, and missing; write for example `{_example(path)}`"

@@ -168,7 +168,8 @@ def _fits(file: DataFile, columns: list[str], written: Written) -> Problems:
         if name not in columns:
             wanted = f"{{{{ {name} }}}} in input of {written.prompt_path or 'the prompt'}"
             yield written.run.problem(where, f"{file.path}: no column for {wanted}; {_known(name, columns)}")
-    output = output_column(file.columns.output, written.prompt.output.format)
+    form = written.output_format
+    output = file.columns.output if form is None else output_column(file.columns.output, form)
     for field, column in (("output", output), ("id", file.columns.id)):
         if column is not None and column not in columns:
             given = getattr(file.columns, field) is not None

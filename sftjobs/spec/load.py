@@ -18,7 +18,7 @@ from sftjobs.spec.explain import Explainer
 from sftjobs.spec.lines import Lines, dotted
 from sftjobs.spec.paths import read_text_file
 from sftjobs.spec.prompt import PromptSpec
-from sftjobs.spec.run import RunSpec
+from sftjobs.spec.run import RunSpec, StoreSpec
 from sftjobs.spec.source import Source, Written
 from sftjobs.spec.yaml_tree import Tree, parse
 
@@ -91,13 +91,25 @@ class _Check:
         spec = self._validate(RunSpec, raw, source)
         if spec is None:
             return None
+        if isinstance(spec.store, str):  # the default: what was written is wrong, and was taken out
+            spec = spec.model_copy(update={"store": StoreSpec(uri=spec.store)})
         if prompt_path is not None:
             spec = spec.model_copy(update={"prompt": prompt})
         else:
             prompt_source = Source(file, self._tree.lines, ("prompt",))
-        written = Written(spec, self._folder, source, prompt_source, prompt_path)
+        if "store" not in self._tree.value:
+            spec.model_fields_set.discard("store")  # so that it is shown as a default
+        assert isinstance(spec.prompt, PromptSpec)
+        known = prompt_source is not None and not self._is_wrong(prompt_source, "output")
+        output_format = spec.prompt.output.format if known else None
+        written = Written(spec, self._folder, source, prompt_source, prompt_path, output_format)
         self._apply(written, check_files)
         return spec
+
+    def _is_wrong(self, source: Source, key: str) -> bool:
+        """True if something in the mapping `key` of `source` was taken out."""
+        outer = dotted((*source.prefix, key))
+        return any(file == source.file and _inside(path, outer) for file, path in self._wrong)
 
     def _read_prompt(self, name: str, source: Source) -> tuple[PromptSpec, Source] | None:
         """The prompt file; None, with the problems noted, if it cannot be used."""

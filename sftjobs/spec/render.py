@@ -11,7 +11,7 @@ from sftjobs.spec.run import RunSpec
 
 _PLAIN = re.compile(r"[A-Za-z./][\w./-]*(://[\w./@-]+)?", re.ASCII)
 _NOT_PLAIN = re.compile(r"(?i)true|false|null|yes|no|on|off|\.?(inf|nan)|[.]?[0-9].*|-.*|\.*")
-_BLOCK = re.compile(r"[^\s#][^\x00-\x09\x0b-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\uffff\ufffe\r]*\n?")
+_BLOCK = re.compile(r"\S[^\x00-\x09\x0b-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]*")
 
 
 def render_spec(spec: RunSpec) -> str:
@@ -21,9 +21,9 @@ def render_spec(spec: RunSpec) -> str:
 
 def _mapping(model: BaseModel, indent: str) -> Iterator[str]:
     for name in type(model).model_fields:
-        value = getattr(model, name)
-        if value is not None and not (name not in model.model_fields_set and value in ({}, [])):
-            yield from _entry(name, value, indent, "" if name in model.model_fields_set else "  # default")
+        value, written = getattr(model, name), name in model.model_fields_set
+        if value is not None and (written or value not in ({}, [])):
+            yield from _entry(name, value, indent, "" if written else "  # default")
 
 
 def _entry(key: str, value: Any, indent: str, note: str = "") -> Iterator[str]:
@@ -31,7 +31,10 @@ def _entry(key: str, value: Any, indent: str, note: str = "") -> Iterator[str]:
     inner = indent + "  "
     if isinstance(value, BaseModel):
         below = list(_mapping(value, inner))
-        yield from [start + note, *below] if below else [f"{start} {{}}{note}"]
+        if below:
+            yield from [start, *below]
+        elif not note:
+            yield f"{start} {{}}"
     elif isinstance(value, dict) and value:
         yield start + note
         for name, item in value.items():
@@ -70,8 +73,4 @@ def _text(text: str) -> str:
 
 def _is_block(text: str) -> bool:
     """True if the text can be written as a literal block without changing it."""
-    return (
-        _BLOCK.match(text) is not None
-        and not text.endswith("\n\n")
-        and _BLOCK.fullmatch(text.replace("\n", " ")) is not None
-    )
+    return _BLOCK.fullmatch(text) is not None and not text.endswith("\n\n")

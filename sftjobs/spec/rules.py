@@ -136,10 +136,9 @@ def held_out(written: Written) -> Problems:
 def selection(written: Written) -> Problems:
     """`balanced` needs labels."""
     select = written.spec.data.select
-    if select is None or written.prompt_source is None:
-        return
-    if select.per_label == "balanced" and written.prompt.output.format != "label":
-        message = f"balanced needs labels, but output.format of the prompt is {written.prompt.output.format}; use any"
+    form = written.output_format
+    if select is not None and select.per_label == "balanced" and form not in (None, "label"):
+        message = f"balanced needs labels, but output.format of the prompt is {form}; use any"
         yield written.run.problem(("data", "select", "per_label"), message)
 
 
@@ -187,8 +186,8 @@ def metrics(written: Written) -> Problems:
     where = ("eval", "metrics")
     if len(set(wanted)) < len(wanted):
         yield written.run.problem(where, "a metric is listed twice; list each once")
-    if "accuracy" in wanted and written.prompt_source is not None and written.prompt.output.format != "label":
-        form = written.prompt.output.format
+    form = written.output_format
+    if "accuracy" in wanted and form not in (None, "label"):
         message = f"accuracy is for labels, but output.format of the prompt is {form}; use exact_match"
         yield written.run.problem(where, message)
 

@@ -36,8 +36,10 @@ class Written:
     run: Source
     prompt_source: Source | None
     """Where the prompt was written; None if it could not be read."""
-    prompt_path: str | None = None
+    prompt_path: str | None
     """The prompt file as written in run.yaml; None if the prompt is written in run.yaml itself."""
+    output_format: str | None
+    """The prompt's output format; None if it could not be read."""
 
     @property
     def prompt(self) -> PromptSpec:

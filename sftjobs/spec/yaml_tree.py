@@ -18,7 +18,7 @@ from sftjobs.spec.lines import Lines, Path, dotted
 
 MAX_DEPTH = 40
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_INT = re.compile(r"[-+]?[0-9]{1,18}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
+_INT = re.compile(r"[-+]?[0-9]{1,100}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {"": None, "~": None, "true": True, "false": False, "null": None}
 _SECRET_LINE = re.compile(r"(?i)^(.*(?:key|token|secret|passw)[^:]*:\s*)\S.*$")
