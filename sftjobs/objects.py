@@ -45,14 +45,13 @@ class JobSettings(Document):
 def build_job(intent: Intent, settings: JobSettings) -> dict[str, Any]:
     """The Job of one attempt."""
     resources = intent.plan.resources
-    labels = _labels(intent)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": intent.job,
             "namespace": settings.namespace,
-            "labels": labels,
+            "labels": _labels(intent),
             "annotations": {
                 names.ANNOTATION_RUN_ID: intent.run_id,
                 names.ANNOTATION_STAGE_KEY: intent.plan.key,
@@ -69,7 +68,10 @@ def build_job(intent: Intent, settings: JobSettings) -> dict[str, Any]:
             "activeDeadlineSeconds": intent.plan.operation.stage_time_s,
             "ttlSecondsAfterFinished": JOB_TTL_S,
             "podFailurePolicy": {"rules": _failure_rules(intent.plan.stage)},
-            "template": {"metadata": {"labels": labels, "annotations": _STAY}, "spec": _pod(intent, settings)},
+            "template": {
+                "metadata": {"labels": _labels(intent), "annotations": dict(_STAY)},
+                "spec": _pod(intent, settings),
+            },
         },
     }
 
@@ -174,7 +176,7 @@ def _container(intent: Intent, settings: JobSettings) -> dict[str, Any]:
     return {
         "name": intent.plan.stage,
         "image": settings.images[intent.plan.kind],
-        "command": AGENT_COMMAND,  # process 1: it starts the program, sees its end and has the last word
+        "command": list(AGENT_COMMAND),  # process 1: it starts the program, sees its end and has the last word
         "env": _environment(intent, settings),
         "terminationMessagePath": names.TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
