@@ -4,7 +4,7 @@ import contextlib
 import secrets
 
 from sftjobs import names
-from sftjobs.errors import AlreadyExistsError, ChangedError, StoreConfigError
+from sftjobs.errors import AlreadyExistsError, ChangedError, StoreConfigError, StoreError
 from sftjobs.store.base import Store
 
 
@@ -15,13 +15,16 @@ def probe(store: Store) -> None:
     writing; StoreError if it cannot be reached.
     """
     key = f"{names.PROBE}{secrets.token_hex(8)}/object"
+    etag = store.create(key, b"first")
     try:
-        etag = _create_only(store, key)
+        _create_only(store, key, etag)
         _conditional_replace(store, key, etag)
         _listed(store, key)
-    finally:
-        with contextlib.suppress(StoreConfigError):
-            store.delete(key)  # if writing is refused, so is deleting, and there is nothing to delete
+    except StoreError:
+        with contextlib.suppress(StoreError):  # what went wrong first is what a person needs to know
+            store.delete(key)
+        raise
+    store.delete(key)
     if any(True for _ in store.list(key)):
         raise StoreConfigError(f"{store.uri}: a deleted object is still listed; {_UNFIT}")
 
@@ -29,16 +32,15 @@ def probe(store: Store) -> None:
 _UNFIT = "runs would overwrite each other's results here; use another store (docs/store.md says what it must do)"
 
 
-def _create_only(store: Store, key: str) -> str:
-    """Two writes with different bodies: the second must fail and change nothing."""
-    etag = store.create(key, b"first")
+def _create_only(store: Store, key: str, etag: str) -> None:
+    """A second write with another body must fail and change nothing."""
     try:
         store.create(key, b"second")
     except AlreadyExistsError:
         found = store.get(key)
         if found.body != b"first" or found.etag != etag:
             raise StoreConfigError(f"{store.uri}: a refused write changed the object; {_UNFIT}") from None
-        return etag
+        return
     raise StoreConfigError(f"{store.uri}: no conditional writes: an object was created twice; {_UNFIT}")
 
 

@@ -6,11 +6,13 @@ never taken for hashes.
 """
 
 import builtins
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -83,13 +85,15 @@ class S3Store:
     def put(self, key: str, body: bytes) -> None:
         with self._connection.explained("writing", key):
             self._connection.persistently(
-                lambda: self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=body)
+                lambda: self._client.put_object(
+                    Bucket=self._bucket, Key=self._key(key), Body=body, **self._connection.integrity(body)
+                )
             )
 
     def get(self, key: str) -> Object:
         def once() -> Object:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
-            with answer["Body"] as stream:
+            with contextlib.closing(answer["Body"]) as stream:
                 return Object(body=stream.read(), etag=answer["ETag"].strip('"'))
 
         with self._connection.explained("reading", key):
@@ -174,14 +178,10 @@ class S3Store:
 
     def _conditional(self, key: str, body: bytes, **condition: str) -> str | None:
         """Write if the condition holds; returns the new etag, or None if it does not hold."""
+        headers: Any = condition | self._connection.integrity(body)
         try:
             answer = self._connection.persistently(
-                lambda: self._client.put_object(
-                    Bucket=self._bucket,
-                    Key=self._key(key),
-                    Body=body,
-                    **condition,  # type: ignore[arg-type]
-                )
+                lambda: self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=body, **headers)
             )
         except ClientError as error:
             if condition_failed(error) or is_missing(error):
@@ -210,7 +210,7 @@ class S3Store:
                 if is_missing(error):
                     return None
                 raise
-            with answer["Body"] as stream:
+            with contextlib.closing(answer["Body"]) as stream:
                 while chunk := stream.read(1 << 20):
                     hashed.update(chunk)
             return hashed.hexdigest()

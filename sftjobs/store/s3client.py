@@ -1,12 +1,14 @@
 """The S3 client: where it connects, with which credentials, and how failures are told to a person."""
 
+import base64
 import contextlib
+import hashlib
 import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -74,16 +76,23 @@ class Connection:
     """AWS itself, which keeps every promise of S3, or a compatible server, which gets the plainest requests."""
     credentials: str
     """Where the credentials come from, in words."""
-
-    @property
-    def attempts(self) -> int:
-        """Tries of one request."""
-        return int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS))
+    attempts: int
+    """Tries of one request."""
 
     @property
     def where(self) -> str:
         """The store and the server that keeps it."""
         return f"{self.uri} at {self.client.meta.endpoint_url}"
+
+    def integrity(self, body: bytes) -> dict[str, Any]:
+        """Arguments of a request that let the server notice bytes that changed on the way.
+
+        AWS gets the client's CRC. Others get Content-MD5, which every server checks; some do not compare the body
+        with the signature (SeaweedFS), and some store checksum trailers inside the object.
+        """
+        if self.is_amazon:
+            return {"ChecksumAlgorithm": "CRC32"}
+        return {"ContentMD5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
 
     @contextlib.contextmanager
     def explained(self, doing: str, key: str) -> Iterator[None]:
@@ -167,26 +176,25 @@ def connect(spec: StoreSpec, bucket: str) -> Connection:
     """A client for `spec`. Raises StoreConfigError if a variable with credentials is not set or a URL is no URL."""
     try:
         keys = _keys(spec)
+        attempts = max(1, int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)))
         session = boto3.session.Session()
         custom = spec.endpoint is not None
-        client = _client(session, spec, keys, custom)
+        client = _client(session, spec, keys, custom, attempts)
         if not custom and not _is_amazon(client.meta.endpoint_url):
             # AWS_ENDPOINT_URL or a profile names another server
             custom = True
-            client = _client(session, spec, keys, custom)
+            client = _client(session, spec, keys, custom, attempts)
     except (ValueError, ProfileNotFound) as error:
-        raise StoreConfigError(
-            f"store {spec.uri}: {error}; check store.endpoint, AWS_ENDPOINT_URL, AWS_PROFILE"
-        ) from None
-    return Connection(client, spec.uri, bucket, is_amazon=not custom, credentials=_described(spec))
+        way_out = "check store.endpoint and the variables AWS_ENDPOINT_URL, AWS_PROFILE and AWS_MAX_ATTEMPTS"
+        raise StoreConfigError(f"store {spec.uri}: {error}; {way_out}") from None
+    return Connection(client, spec.uri, bucket, not custom, _described(spec), attempts)
 
 
-def _client(session: boto3.session.Session, spec: StoreSpec, keys: tuple[str, str] | None, custom: bool) -> "S3Client":
-    retries: dict[str, object] = {"mode": "standard"}
-    if "AWS_MAX_ATTEMPTS" not in os.environ:
-        retries["max_attempts"] = ATTEMPTS
+def _client(
+    session: boto3.session.Session, spec: StoreSpec, keys: tuple[str, str] | None, custom: bool, attempts: int
+) -> "S3Client":
     config = Config(
-        retries=retries,  # type: ignore[arg-type]
+        retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=_CONNECT_TIMEOUT_S,
         read_timeout=_READ_TIMEOUT_S,
         max_pool_connections=CONNECTIONS,
@@ -218,9 +226,7 @@ def _keys(spec: StoreSpec) -> tuple[str, str] | None:
     if spec.access_key is None and spec.secret_key is None:
         return None
     if spec.access_key is None or spec.secret_key is None:
-        raise StoreConfigError(
-            "store: give both access_key and secret_key, or neither (then the AWS defaults are used)"
-        )
+        raise StoreConfigError("store: give both access_key and secret_key, or neither to use the AWS defaults")
     return _variable("access_key", spec.access_key), _variable("secret_key", spec.secret_key)
 
 

@@ -44,7 +44,11 @@ class Parts:
             body = source.read_bytes()
             self._connection.persistently(
                 lambda: self._connection.client.put_object(
-                    Bucket=self._connection.bucket, Key=key, Body=body, IfNoneMatch="*"
+                    Bucket=self._connection.bucket,
+                    Key=key,
+                    Body=body,
+                    IfNoneMatch="*",
+                    **self._connection.integrity(body),
                 )
             )
             _report(on_bytes, len(body))
@@ -94,7 +98,7 @@ class Parts:
         self, key: str, upload: str, number: int, body: bytes, on_bytes: OnBytes | None
     ) -> "CompletedPartTypeDef":
         try:
-            algorithm: Any = {"ChecksumAlgorithm": "CRC32"} if self._connection.is_amazon else {}
+            integrity = self._connection.integrity(body)
             answer = self._connection.persistently(
                 lambda: self._connection.client.upload_part(
                     Bucket=self._connection.bucket,
@@ -102,7 +106,7 @@ class Parts:
                     UploadId=upload,
                     PartNumber=number,
                     Body=body,
-                    **algorithm,
+                    **integrity,
                 )
             )
             _report(on_bytes, len(body))

@@ -7,15 +7,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 ACCESS_KEY = "test-access-key"
 SECRET_KEY = "test-secret-key"
@@ -81,9 +81,9 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def _wait(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Until the bucket can be made and an object be written and removed."""
-    client = boto3.client(
+def client_of(endpoint: str) -> Any:
+    """A plain boto3 client for the server: one attempt, the right credentials."""
+    return boto3.client(
         "s3",
         endpoint_url=endpoint,
         region_name="us-east-1",
@@ -91,19 +91,21 @@ def _wait(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
         aws_secret_access_key=SECRET_KEY,
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, connect_timeout=1),
     )
+
+
+def _wait(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Until there is a bucket, and an object can be written and removed."""
+    client = client_of(endpoint)
     deadline = time.monotonic() + _READY_S
     while True:
         try:
-            with urllib.request.urlopen(f"{endpoint}/healthz", timeout=1):
-                pass
-            client.create_bucket(Bucket=BUCKET)
+            if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+                client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key="ready", Body=b"1")
             client.delete_object(Bucket=BUCKET, Key="ready")
             client.close()
             return
-        except client.exceptions.BucketAlreadyExists:
-            break
-        except Exception as error:
+        except (BotoCoreError, ClientError) as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"SeaweedFS did not start: {error}\n{log.read_text()[-3000:]}") from error
             time.sleep(0.1)
