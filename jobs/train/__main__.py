@@ -8,7 +8,7 @@ from jobs.train import checkpoint
 from jobs.train.arguments import training_arguments
 from jobs.train.determinism import make_repeatable
 from jobs.train.edge import StepEdge
-from jobs.train.engine import infrastructure_errors, quiet, train
+from jobs.train.engine import check_ranks, infrastructure_errors, quiet, train
 from jobs.train.examples import TrainingSet, read_training_set
 from jobs.train.export import export
 from jobs.train.model import open_for_training, parameter_counts
@@ -24,6 +24,7 @@ from sftjobs.program import Program, main
 def run(program: Program) -> None:
     """Train as the plan says; leaves `model/` (and `adapter/`), counts and the report section `train`."""
     config = TrainConfig.model_validate(program.plan.config)
+    check_ranks(program.world_size, config.world_size, "were started")
     header = checkpoint.read_header(program.resume, program) if program.resume else None
     make_repeatable(config.seed, config.threads_per_process)
     quiet()

@@ -16,19 +16,21 @@ from sftjobs.program import Program, Stopped
 
 def train(program: Program, config: TrainConfig, trainer: SftTrainer, edge: StepEdge) -> None:
     """Do the steps that are left. Raises Stopped if asked to stop, DataError on a loss that is not a number."""
-    ranks = trainer.accelerator.num_processes
-    if not ranks == config.world_size == program.world_size:
-        # Unnoticed, every rank would train a model of its own on its share of the data.
-        raise SftError(
-            f"{ranks} ranks found each other, {program.world_size} were started and {config.world_size} are planned: "
-            "check MASTER_ADDR, MASTER_PORT and WORLD_SIZE of the processes"
-        )
+    check_ranks(trainer.accelerator.num_processes, program.world_size, "found each other")
     if program.stop_requested:
         raise Stopped("before the first step of this attempt")
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(edge)
     if trainer.first < config.steps:
         trainer.train()
+
+
+def check_ranks(found: int, wanted: int, what: str) -> None:
+    """Raises SftError if ranks are missing: each would train a model of its own on part of the data."""
+    if found != wanted:
+        raise SftError(
+            f"{found} of {wanted} ranks {what}: check WORLD_SIZE, MASTER_ADDR and MASTER_PORT of the processes"
+        )
 
 
 @contextmanager

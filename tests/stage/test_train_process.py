@@ -1,0 +1,90 @@
+"""The train program as processes: signals, exit codes, ranks."""
+
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs.train.__main__ import run
+from sftjobs import names
+from sftjobs.errors import SftError
+from sftjobs.names import Exit
+from sftjobs.plan.types import Operation, Resources
+from tests.support.program_runner import Outcome, run_here, start_program
+from tests.support.tiny import tiny_model
+from tests.support.training import losses, train_config, training_data
+
+DEADLINE_S = 180
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("base"))
+
+
+def finish(process: "subprocess.Popen[str]", work: Path) -> Outcome:
+    stdout, stderr = process.communicate(timeout=DEADLINE_S)
+    return Outcome(process.returncode, stdout, stderr, work)
+
+
+def test_term_saves_at_a_step_edge_and_exits_20(base: Path, tmp_path: Path) -> None:
+    data = training_data(tmp_path / "data")
+    config = train_config(epochs={"intent": 900})  # longer than the test can take
+    work = tmp_path / "work"
+    process = start_program("jobs.train", config, {"model": base, "data": data}, work)
+    deadline = time.monotonic() + DEADLINE_S
+    while '"train"' not in (work / "progress.jsonl").read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.terminate()
+    outcome = finish(process, work)
+    assert outcome.returncode == Exit.STOPPED == 20, outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stderr.startswith("stopped on request: saved after step")
+    done = outcome.progress[-1]["step"]
+    assert [path.name for path in outcome.checkpoints.iterdir()] == [names.step_folder(done)]
+    assert [path.name for path in (outcome.checkpoints / names.step_folder(done)).iterdir()] == [names.rank_folder(0)]
+
+
+def test_two_ranks_equal_one(base: Path, tmp_path: Path) -> None:
+    """17 examples in batches of 8: in the last batch of one, a rank has nothing to do and must not wait for ever."""
+    data = training_data(tmp_path / "data", examples=17)
+    inputs = {"model": base, "data": data}
+    alone = run_here(run, "jobs.train", train_config(examples=17, micro_batch_size=8), inputs, tmp_path / "alone")
+
+    config = train_config(examples=17, micro_batch_size=2, gradient_accumulation_steps=2, world_size=2)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    works = [tmp_path / f"rank-{rank}" for rank in range(2)]
+    processes = [
+        start_program(
+            "jobs.train",
+            config,
+            inputs,
+            work,
+            resources=Resources(processes_per_node=2),
+            operation=Operation(checkpoint_every_s=0),
+            extra={**together, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank, work in enumerate(works)
+    ]
+    outcomes = [finish(process, work) for process, work in zip(processes, works, strict=True)]
+    assert [outcome.returncode for outcome in outcomes] == [0, 0], [outcome.stderr for outcome in outcomes]
+    assert losses(outcomes[0]) == pytest.approx(losses(alone), rel=1e-5)
+    assert outcomes[0].counts | {"final_loss": 0} == alone.counts | {"final_loss": 0}
+    assert not any(outcomes[1].content.iterdir())
+    for rank, outcome in enumerate(outcomes):
+        assert len(list(outcome.checkpoints.glob(f"*/{names.rank_folder(rank)}/checkpoint.json"))) == config.steps
+
+
+def test_ranks_that_are_missing_are_noticed(base: Path, tmp_path: Path) -> None:
+    """One process that believes in two ranks would silently train on half of the data."""
+    config = train_config(micro_batch_size=2, world_size=2)
+    with pytest.raises(SftError, match="1 of 2 ranks were started: check WORLD_SIZE") as caught:
+        run_here(run, "jobs.train", config, {"model": base, "data": base}, tmp_path / "work")
+    assert caught.value.exit_code == Exit.INFRASTRUCTURE
