@@ -9,6 +9,7 @@
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,7 +123,7 @@ def create_folder(work: Path, run_id: str, job: Job) -> JobFolder:
 
 def write_new(path: Path, body: bytes, overwrite: bool = False) -> None:
     """Write a whole file or nothing, durably. Without `overwrite` an existing file stays as it is."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     with temporary.open("wb") as file:
         file.write(body)
         file.flush()
