@@ -104,8 +104,13 @@ def stage_prefix(kind: str, key: str) -> str:
     return f"{STAGES}{kind}/{key}/"
 
 
+def incarnations_prefix(kind: str, key: str) -> str:
+    """One folder per incarnation, named by its number."""
+    return f"{stage_prefix(kind, key)}inc/"
+
+
 def incarnation_prefix(kind: str, key: str, incarnation: int) -> str:
-    return f"{stage_prefix(kind, key)}inc/{incarnation}/"
+    return f"{incarnations_prefix(kind, key)}{incarnation}/"
 
 
 def checkpoint_commit(kind: str, key: str, step: int, incarnation: int) -> str:

@@ -99,7 +99,7 @@ class Attempt:
         crash_point("after-claim")
         self.log.say(f"stage {self.plan.stage}, attempt {self.environment.attempt}, incarnation {self.incarnation}")
         with self.facts.phase("fetch"):
-            resume = self._begin()
+            resume = self._begin(heart)
         crash_point("after-inputs")
         self.stop.check()
         heart.say("running")
@@ -108,16 +108,21 @@ class Attempt:
         if ended is not None:
             return ended
         heart.say("uploading")
-        return self._publish()
+        return self._publish(heart)
 
-    def _begin(self) -> Path | None:
+    def _begin(self, heart: Heart) -> Path | None:
         """Plan, inputs and the checkpoint to go on from, all in the working folder."""
         plan, workdir = self.plan, self.workdir
+
+        def on_bytes(count: int) -> None:
+            heart.on_bytes(count)
+            self.stop.check()
+
         workdir.make()
         workdir.plan.write_bytes(readable(plan.model_dump(mode="json")))
-        fetch_inputs(self.store, self._open_uri, plan, workdir.inputs, self.stop.check)
+        fetch_inputs(self.store, self._open_uri, plan, workdir.inputs, on_bytes)
         resume = checkpoints.fetch_newest(
-            self.store, plan.kind, plan.key, plan.resources.world_size, workdir.resume, self.log.say, self.stop.check
+            self.store, plan.kind, plan.key, plan.resources.world_size, workdir.resume, self.log.say, on_bytes
         )
         if resume is not None:
             self.facts.resumed_from = checkpoints.step_of(resume)
@@ -176,14 +181,14 @@ class Attempt:
             left_s = self.stop.since + self.plan.operation.grace_s - time.monotonic()
         saver.finish(left_s)
 
-    def _publish(self) -> Termination:
+    def _publish(self, heart: Heart) -> Termination:
         """Upload, then COMMIT; an outage of the store is waited for."""
         operation = self.plan.operation
 
         def upload() -> Manifest:
             with self.facts.phase("upload"):
                 return publish.upload_output(
-                    self.store, self.plan, self.incarnation, self.workdir.output, self.facts.collect
+                    self.store, self.plan, self.incarnation, self.workdir.output, self.facts.collect, heart.on_bytes
                 )
 
         limits = (float(operation.hang_after_s), self.stop, self.log, float(operation.grace_s))

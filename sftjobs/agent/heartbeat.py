@@ -25,6 +25,7 @@ class Heart:
         self._state: State = "fetching"
         self.incarnation: int | None = None
         self._message = ""
+        self._moved = 0
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="heartbeat", daemon=True)
@@ -34,7 +35,12 @@ class Heart:
         """Change the state; the next beat comes now."""
         self._state = state
         self._message = message
+        self._moved = 0
         self._wake.set()
+
+    def on_bytes(self, count: int) -> None:
+        """Bytes that were read, fetched or uploaded in this state; from any thread, so a lost count now and then."""
+        self._moved += count
 
     def close(self, message: str, timeout_s: float = 5.0) -> None:
         """The last beat."""
@@ -52,6 +58,10 @@ class Heart:
                 return
             self._wake.wait(EVERY_S)
 
+    def _transfer(self) -> str:
+        moving = self._moved > 0 and self._state in ("fetching", "uploading")
+        return f"{self._moved / 2**20:,.1f} MiB" if moving else ""
+
     def _beat(self) -> Heartbeat:
         progress = self._progress
         total = progress.number("total")
@@ -66,5 +76,5 @@ class Heart:
             loss=progress.number("loss"),
             tokens_per_s=progress.number("tokens_per_s"),
             eta_s=progress.eta_s(),
-            message=self._message or str(progress.latest.get("message", "")),
+            message=self._message or self._transfer() or str(progress.latest.get("message", "")),
         )

@@ -9,13 +9,13 @@ from sftjobs.artifact.digest import artifact_digest, hash_file
 from sftjobs.artifact.stages import manifest_of
 from sftjobs.artifact.transfer import fetch_tree
 from sftjobs.errors import DamagedError, DataError
+from sftjobs.plan.inputs import STORE_SCHEME
 from sftjobs.plan.types import ArtifactRef, External, FileEntry, FinishedInput, StagePlan
 from sftjobs.store.base import OnBytes, Store
+from sftjobs.store.open import S3_SCHEME
 
 OpenUri = Callable[[str], Store]
 """Opens `s3://bucket/prefix` with the credentials of the run's store."""
-S3_SCHEME = "s3://"
-STORE_SCHEME = "store:"
 WAY_OUT = "plan the run again with `sftjobs run`, or restore the file"
 
 

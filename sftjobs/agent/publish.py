@@ -15,7 +15,7 @@ from sftjobs.artifact.transfer import upload_tree
 from sftjobs.crashpoints import crash_point
 from sftjobs.errors import AlreadyExistsError, ChangedError, DamagedError, DataError, StoreConfigError, StoreError
 from sftjobs.plan.types import Manifest, StagePlan
-from sftjobs.store.base import Store
+from sftjobs.store.base import OnBytes, Store
 
 FIRST_PAUSE_S = 1.0
 LAST_PAUSE_S = 30.0
@@ -61,7 +61,12 @@ def read_counts(output: Path) -> dict[str, Any]:
 
 
 def upload_output(
-    store: Store, plan: StagePlan, incarnation: int, output: Path, facts: Callable[[], dict[str, Any]]
+    store: Store,
+    plan: StagePlan,
+    incarnation: int,
+    output: Path,
+    facts: Callable[[], dict[str, Any]],
+    on_bytes: OnBytes | None = None,
 ) -> Manifest:
     """Upload `content/` and `info/` under the incarnation; returns the manifest. May be repeated.
 
@@ -69,9 +74,9 @@ def upload_output(
     """
     prefix = names.incarnation_prefix(plan.kind, plan.key, incarnation)
     content, info = file_entries(output / names.CONTENT), file_entries(output / names.INFO)
-    upload_tree(store, prefix + names.CONTENT, output / names.CONTENT, content)
+    upload_tree(store, prefix + names.CONTENT, output / names.CONTENT, content, on_bytes)
     crash_point("after-content")
-    upload_tree(store, prefix + names.INFO, output / names.INFO, info)
+    upload_tree(store, prefix + names.INFO, output / names.INFO, info, on_bytes)
     crash_point("after-info")
     return Manifest(
         kind=plan.kind,

@@ -33,7 +33,7 @@ class Stop:
     def requested(self) -> bool:
         return self.count > 0
 
-    def check(self, *_: object) -> None:
-        """Raise StopRequested if so; also usable as an `OnBytes`, to interrupt a transfer."""
+    def check(self) -> None:
+        """Raise StopRequested if so; called with every chunk of a transfer, to interrupt it."""
         if self.requested:
             raise StopRequested

@@ -82,8 +82,8 @@ def write_key(store: Store, plan: StagePlan) -> None:
 
 def claim(store: Store, kind: Kind, key: str) -> int:
     """A new incarnation, from 1: the number is this process's alone, over all runs and attempts, for ever."""
-    prefix = names.stage_prefix(kind, key) + "inc/"
-    taken = [int(name) for name in store.list_folders(prefix) if name.isdecimal()]
+    folders = store.list_folders(names.incarnations_prefix(kind, key))
+    taken = [int(name) for name in folders if name.isdecimal()]
     incarnation = max(taken, default=0) + 1
     body = {
         "nonce": secrets.token_hex(16),
