@@ -8,7 +8,7 @@ from pathlib import Path
 from sftjobs.errors import DataError, Problem
 from sftjobs.spec import lines
 from sftjobs.spec.columns import FORMATS, first_columns, output_column
-from sftjobs.spec.paths import missing
+from sftjobs.spec.paths import absolute, missing
 from sftjobs.spec.run import ColumnMap
 from sftjobs.spec.source import Written
 from sftjobs.spec.template import placeholders
@@ -57,7 +57,7 @@ def _data_files(written: Written) -> Iterator[DataFile]:
 
 
 def _absolute(path: str, written: Written) -> Path:
-    return Path(os.path.abspath(written.folder / os.path.expanduser(path)))  # noqa: PTH100, PTH111 (never raises)
+    return absolute(written.folder, path)
 
 
 def data_path(file: DataFile, written: Written) -> Problems:

@@ -17,6 +17,9 @@ def main(files: dict[str, str], command: str) -> int:
     if sys.argv[1:] not in ([], ["--check"]):
         print(f"usage: {command} [--check]", file=sys.stderr)
         return 2
+    if not (ROOT / "pyproject.toml").is_file():
+        print(f"{command}: only in a checkout of the repository", file=sys.stderr)
+        return 2
     changed = outdated(files)
     if sys.argv[1:] == ["--check"]:
         for path in changed:

@@ -16,7 +16,7 @@ from sftjobs.errors import Problem, SpecError
 from sftjobs.spec import lines, rules
 from sftjobs.spec.explain import Explainer
 from sftjobs.spec.lines import Lines, dotted
-from sftjobs.spec.paths import read_text_file
+from sftjobs.spec.paths import absolute, read_text_file
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.run import RunSpec, StoreSpec
 from sftjobs.spec.source import Source, Written
@@ -114,9 +114,13 @@ class _Check:
     def _read_prompt(self, name: str, source: Source) -> tuple[PromptSpec, Source] | None:
         """The prompt file; None, with the problems noted, if it cannot be used."""
         place = source.problem(("prompt",), "")
+        if "://" in name:
+            message = "the prompt is read on this machine; name a local file"
+            self.problems.append(source.problem(("prompt",), message))
+            return None
         shown = str(self._path.parent / name)
         try:
-            text = read_text_file(self._folder / Path(name).expanduser(), shown, "", place)
+            text = read_text_file(absolute(self._folder, name), shown, "", place)
             tree = parse(text, shown)
         except SpecError as error:
             self.problems += error.problems

@@ -1,5 +1,6 @@
 """Files that a user names: read them, or say what is wrong with the name."""
 
+import os
 from pathlib import Path
 
 from sftjobs.errors import Problem, SpecError
@@ -7,6 +8,11 @@ from sftjobs.spec.words import nearest
 
 MAX_BYTES = 16 * 2**20
 """A spec or prompt file is small; anything larger is a mistake such as naming the data."""
+
+
+def absolute(folder: Path, name: str) -> Path:
+    """The path that `name`, relative to `folder` or beginning with `~`, stands for; links are not followed."""
+    return Path(os.path.abspath(folder / os.path.expanduser(name)))  # noqa: PTH100, PTH111 (pathlib's may raise)
 
 
 def missing(path: Path) -> str:

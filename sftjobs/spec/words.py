@@ -35,7 +35,7 @@ def describe(value: Any) -> str:
     if value is None:
         return "nothing is written here"
     if isinstance(value, bool):
-        return f"{str(value).lower()} is true or false, without quotes"
+        return f"{str(value).lower()} is neither text nor a number"
     if isinstance(value, str):
         return f"'{shortened(value)}' is text" if value.strip() else "this is empty text"
     if isinstance(value, int):

@@ -21,7 +21,8 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9]{1,100}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {"": None, "~": None, "true": True, "false": False, "null": None}
-_SECRET_LINE = re.compile(r"(?i)^(.*(?:key|token|secret|passw)[^:]*:\s*)\S.*$")
+_SECRET = re.compile(r"(?i)(key|token|secret|passw\w*)[\"']?\s*:|AKIA|ASIA|hf_")
+"""What a line with a secret looks like, written by mistake: it is not shown."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,9 @@ def _notation(error: Exception, text: str, file: str) -> Problem:
     lines = text.split("\n")
     row = min(mark.line, len(lines) - 1)
     message = f"not YAML, column {mark.column + 1}: {_reason(error, lines, row)}"
-    shown = _SECRET_LINE.sub(r"\1***", lines[row].replace("\t", "→"))
-    if shown.strip():
-        caret = "" if shown.endswith("***") else f"\n        {' ' * mark.column}^"
-        message += f"\n        {shown}{caret}"
+    shown = lines[row].replace("\t", "→")
+    if shown.strip() and not _SECRET.search("\n".join(lines[max(0, row - 1) : row + 1])):
+        message += f"\n        {shown}\n        {' ' * mark.column}^"
     return Problem(file, row + 1, "", message)
 
 

@@ -170,6 +170,9 @@ def test_prompt_file_that_is_missing_or_wrong(run: RunFolder) -> None:
     assert run.with_run("prompt: prompt.yaml", "prompt: promt.yaml") == [
         "run.yaml:3: prompt: promt.yaml: not found; did you mean prompt.yaml?"
     ]
+    assert run.with_run("prompt: prompt.yaml", "prompt: s3://b/prompt.yaml") == [
+        "run.yaml:3: prompt: the prompt is read on this machine; name a local file"
+    ]
     run.write("run.yaml", RUN)
     assert run.with_prompt("") == ['prompt.yaml: not a prompt: it needs at least `input: "Message: {{ text }}"`']
     assert run.with_prompt(PROMPT + "labels: {}\nouptut: {}\n") == [

@@ -47,7 +47,7 @@ ENTRY = st.tuples(st.integers(0, 4), st.sampled_from(KEYS), WORDS | st.just(""))
 
 
 FUZZ = settings(
-    max_examples=int(os.environ.get("SFTJOBS_FUZZ_EXAMPLES", "50")), deadline=None, derandomize=True, database=None
+    max_examples=int(os.environ.get("SFTJOBS_FUZZ_EXAMPLES", "25")), deadline=None, derandomize=True, database=None
 )
 
 

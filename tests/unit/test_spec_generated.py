@@ -62,7 +62,7 @@ TEXT = st.text(
 ) | st.sampled_from(["1e4", "yes", "null", "~", "a: b", "- a", "# a", "a\n\nb\n", " a\nb", "a\n", "\n", "0x1f", "a #b"])
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(
     text=TEXT,
     labels=st.dictionaries(TEXT, TEXT),

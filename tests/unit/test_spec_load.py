@@ -176,7 +176,7 @@ SHAPE = {
     "train: {epochs: 2.5}": ("train.epochs: 2.5 is not allowed; expected a whole number, at least 1 and at most 1000"),
     "train: {epochs: yes}": ("train.epochs: 'yes' is text; expected a whole number, at least 1 and at most 1000"),
     "train: {epochs: true}": (
-        "train.epochs: true is true or false, without quotes; expected a whole number, at least 1 and at most 1000"
+        "train.epochs: true is neither text nor a number; expected a whole number, at least 1 and at most 1000"
     ),
     "train: {method: lroa}": (
         "train.method: 'lroa' is not one of the choices; expected auto, lora or full, did you mean lora?"
@@ -237,6 +237,8 @@ SECRET_VALUE = "AKIAABCDEFGHIJKLMNOP"
         f"s3://{SECRET_VALUE}:x@b/p",
         f"{{uri: 's3://b/p', access_key: \"{SECRET_VALUE}",
         f"{{uri: 's3://b/p', access_key: *{SECRET_VALUE}}}",
+        f"\n  uri: s3://b/p\n  secret_key:\n    @{SECRET_VALUE}",
+        f"\n  uri: s3://b/p\n  'secret_key' : a: {SECRET_VALUE}",
     ],
 )
 def test_a_secret_is_refused_and_never_repeated(run: RunFolder, store: str) -> None:
