@@ -1,0 +1,130 @@
+"""A record becomes an example, or the message says what is wrong with it."""
+
+from typing import Any
+
+import pytest
+
+from jobs.data.examples import Source as Origin
+from jobs.data.examples import make_example, question
+from jobs.data.prompt import Prompt, RecordError
+from jobs.data.read import Record
+from sftjobs.plan.configs import SourceConfig
+from sftjobs.spec.prompt import OutputSpec, PromptExample, PromptSpec
+
+LABELLED = PromptSpec(
+    system="Sort. {{ labels }}",
+    instruction="One of:\n{{labels}}\n",
+    input="From {{ sender }}: {{ text }}",
+    labels={"balance": "how much", "pay_bill": "pays"},
+    output=OutputSpec(format="label"),
+    examples=[PromptExample(input={"sender": "A", "text": "how much?"}, output="balance")],
+)
+CONFIG = SourceConfig(input="task.t", format="jsonl", output_column="label")
+
+
+def example(values: dict[str, Any], prompt: PromptSpec = LABELLED, free: bool = False, **more: Any) -> Any:
+    config = CONFIG.model_copy(update=more)
+    return Prompt(prompt).example(Record(7, values), "t", config, "d" * 64, free)
+
+
+def test_three_parts_examples_and_labels_become_messages() -> None:
+    one = example({"sender": "B", "text": "  {{ text }} \n", "label": " pay_bill "})
+    assert one.messages == [
+        {"role": "system", "content": "Sort. - balance: how much\n- pay_bill: pays"},
+        {
+            "role": "user",
+            "content": "One of:\n- balance: how much\n- pay_bill: pays\n\nExamples:\n\n"
+            "From A: how much?\nAnswer: balance\n\nFrom B:   {{ text }}",
+        },
+        {"role": "assistant", "content": "pay_bill"},
+    ]
+    assert (one.label, one.source, one.user_id) == ("pay_bill", Origin("d" * 64, 7), None)
+
+
+def test_values_that_are_not_text_are_written_as_json() -> None:
+    prompt = PromptSpec(input="{{ a }} {{ b }}", output=OutputSpec(format="json"))
+    one = example({"a": 3, "b": [True, "é"], "label": {"x": 1}}, prompt, id_column="a")
+    assert [message["content"] for message in one.messages] == ['3 [true, "é"]', '{"x": 1}']
+    assert one.user_id == "3" and one.label is None
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "parts"),
+    [
+        (
+            {"sender": "B", "txt": "a", "label": "balance"},
+            "column",
+            ["no column 'text', did you mean 'txt'?", "sender, txt and label", "{{ text }}"],
+        ),
+        ({"sender": "B", "text": "a"}, "column", ["no column 'label'", "sender and text", "`columns`"]),
+        ({"sender": "B", "text": None, "label": "balance"}, "column", ["column 'text' is null"]),
+        ({"sender": " ", "text": "", "label": "balance"}, "column", ["nothing is asked: sender, text is empty"]),
+        ({"sender": "B", "text": "a", "label": "Balence"}, "label", ["'Balence'", "did you mean 'balance'?"]),
+        ({"sender": "B", "text": "a", "label": "zzz"}, "label", ["'zzz'", "balance and pay_bill"]),
+        ({"sender": "B", "text": "a", "label": " "}, "answer", ["the answer is empty"]),
+    ],
+)
+def test_record_that_does_not_fit_the_prompt(values: dict[str, Any], kind: str, parts: list[str]) -> None:
+    with pytest.raises(RecordError) as caught:
+        example(values)
+    assert caught.value.kind == kind
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("output", "answer", "part"),
+    [
+        (OutputSpec(format="json"), "{", "is not JSON"),
+        (OutputSpec(format="json", json_schema={"required": ["a"]}), "{}", "breaks output.json_schema: 'a' is a requ"),
+        (OutputSpec(format="regex", pattern="[0-9]+"), "12x", "does not match output.pattern '[0-9]+'"),
+    ],
+)
+def test_answer_that_breaks_the_output_format(output: OutputSpec, answer: str, part: str) -> None:
+    with pytest.raises(RecordError, match="answer") as caught:
+        example({"a": "x", "label": answer}, PromptSpec(input="{{ a }}", output=output))
+    assert part in str(caught.value)
+
+
+CONVERSATION = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "pay_bill"}]
+
+
+def test_ready_conversations_are_kept_and_checked_unless_they_are_general_data() -> None:
+    assert example({"messages": CONVERSATION}).label == "pay_bill"
+    other = [CONVERSATION[0], {"role": "assistant", "content": "anything"}]
+    assert example({"messages": other}, free=True).messages == other
+    with pytest.raises(RecordError, match="not one of the prompt's labels"):
+        example({"messages": other})
+
+
+@pytest.mark.parametrize(
+    ("messages", "part"),
+    [
+        ("text", "must be a list"),
+        ([], "must be a list"),
+        ([{"role": "user"}], "message 1 must have a role and a content"),
+        ([{"role": "human", "content": "q"}], "message 1 has the role 'human'; known: system, user, assistant"),
+        (CONVERSATION[:1], "the last message must be the assistant's"),
+        ([CONVERSATION[1]], "the first message is the assistant's"),
+        ([CONVERSATION[0], {"role": "assistant", "content": " "}], "last message is empty"),
+    ],
+)
+def test_conversation_that_cannot_be_used(messages: Any, part: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        example({"messages": messages}, free=True)
+    assert caught.value.kind == "messages" and part in str(caught.value)
+
+
+def test_question_ignores_case_width_spacing_system_and_answer() -> None:
+    def asked(user: str, system: str = "s", answer: str = "a") -> str:
+        contents = (("system", system), ("user", user), ("assistant", answer))
+        return question(make_example("t", [{"role": r, "content": c} for r, c in contents], Origin("d", 1)))
+
+    assert asked("How  MUCH\n") == asked("how ｍｕｃｈ", system="other", answer="b")
+    assert asked("how much") != asked("how much?")
+
+
+def test_id_depends_on_task_and_messages_only() -> None:
+    one = make_example("t", CONVERSATION, Origin("d", 1), label="pay_bill")
+    assert one.id == make_example("t", list(CONVERSATION), Origin("e", 2)).id
+    assert one.id != make_example("u", CONVERSATION, Origin("d", 1)).id
