@@ -17,7 +17,6 @@ from sftjobs.store.disk import explained_local
 
 PARALLEL_FILES = 8
 """Files that are moved at a time. Memory is bounded by the store, which counts parts, not files."""
-_PART = ".part"
 
 
 def upload_tree(
@@ -52,11 +51,11 @@ def download_tree(
     """
 
     def one(entry: FileEntry) -> None:
-        path = _place(target, entry)
+        path, part = _place(target, entry)
         if _is(path, entry):
             _report(on_bytes, entry.size)
+            part.unlink(missing_ok=True)
             return
-        part = path.with_name(path.name + _PART)
         key = key_of(prefix, entry)
 
         def read() -> tuple[str, int]:
@@ -87,8 +86,7 @@ def link_tree(
         if stored is None:
             raise ValueError(f"{store.uri} has no local paths")
         _verify(store, key, entry, lambda: _hash_of(stored, key, on_bytes))
-        path = _place(target, entry)
-        link = path.with_name(path.name + _PART)
+        path, link = _place(target, entry)
         link.unlink(missing_ok=True)
         link.symlink_to(stored)
         link.replace(path)
@@ -163,10 +161,11 @@ def _is(path: Path, entry: FileEntry) -> bool:
     return False
 
 
-def _place(target: Path, entry: FileEntry) -> Path:
+def _place(target: Path, entry: FileEntry) -> tuple[Path, Path]:
+    """Where the file will be, and where it is until it is verified: a name that no file of an artifact can have."""
     path = target / entry.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    return path, path.with_name(f"{keys.TEMPORARY}{path.name}")
 
 
 def _report(on_bytes: OnBytes | None, count: int) -> None:

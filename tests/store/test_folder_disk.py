@@ -58,7 +58,7 @@ def test_a_full_disk_on_the_way_down(small_disk: Path, tmp_path: Path) -> None:
     source.mkdir()
     (source / "model").write_bytes(b"x" * (2 << 20))
     store.upload("content/model", source / "model")
-    with pytest.raises(SftError, match=r"disk/down/model.part: cannot be written: the disk is full"):
+    with pytest.raises(SftError, match=r"disk/down/.tmp-model: cannot be written: the disk is full"):
         download_tree(store, "content", file_entries(source), small_disk / "down")
     assert list((small_disk / "down").iterdir()) == []
 
