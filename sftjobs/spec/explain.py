@@ -50,20 +50,21 @@ class Explainer:
         self._fields = Fields(model)
         self._prefix = prefix
         self.wrong: list[Path] = []
-        """Paths of what is wrong, for a second look at the rest; not those of missing keys."""
-        self.missing = False
+        """Paths of values that are wrong, and of unknown keys."""
+        self.missing: list[Path] = []
+        """Paths of required keys that are not there."""
 
     def explain(self, error: ValidationError, value: Any) -> Iterator[Problem]:
         """Problems in the order in which pydantic found them; `value` is what was validated."""
         found: dict[Path, str] = {}
         for item in error.errors(include_url=False, include_context=False):
-            found.setdefault(self._up_to_secret(_real_path(item["loc"], value, item["type"])), item["type"])
+            found.setdefault(self._up_to_secret(real_path(item["loc"], value, item["type"])), item["type"])
         inner = set(found)
         for path, kind in found.items():
             if any(other[: len(path)] == path and other != path for other in inner):
                 continue  # another alternative of the same field fits better, and says what is wrong inside
             if kind == "missing" and not self._fields.is_model(path, "FromEnv"):
-                self.missing = True
+                self.missing.append(path)
             else:
                 self.wrong.append(path)
             full = self._prefix + path
@@ -127,7 +128,7 @@ def _example(path: Path) -> str:
     return EXAMPLES.get(".".join(keys)) or EXAMPLES.get(keys[-1]) or f"{keys[-1]}: ..."
 
 
-def _real_path(loc: tuple[int | str, ...], value: Any, kind: str) -> Path:
+def real_path(loc: tuple[int | str, ...], value: Any, kind: str) -> Path:
     """The place in the file: without the names that pydantic gives to the alternatives of a field."""
     path: list[int | str] = []
     for index, part in enumerate(loc):

@@ -209,11 +209,24 @@ def test_shape(run: RunFolder, text: str) -> None:
 def test_missing_keys_come_with_an_example(run: RunFolder) -> None:
     run.write("run.yaml", "seed: 1\n")
     assert run.messages() == [
+        "run.yaml: prompt: required, and missing; write for example `prompt: prompts/tickets.yaml`",
         "run.yaml: name: required, and missing; write for example `name: tickets-v1`",
         "run.yaml: model: required, and missing; write for example `model: hf://org/name@revision`",
-        "run.yaml: prompt: required, and missing; write for example `prompt: prompts/tickets.yaml`",
         "run.yaml: data: required, and missing; write for example "
         "`data: {tasks: {tickets: {path: train.jsonl}}, held_out: {fraction: 0.1}}`",
+    ]
+
+
+def test_the_rest_is_checked_beside_missing_keys(run: RunFolder) -> None:
+    run.write("run.yaml", "name: A\nprompt: prompt.yaml\ndata: {tasks: {t: {path: gone.jsonl}, u: {}}}\n")
+    run.write("prompt.yaml", "input: x\n")
+    assert [message.partition(": ")[2].partition(": ")[0] for message in run.messages()] == [
+        "model",
+        "name",
+        "data.tasks.u.path",
+        "data.held_out",
+        "data.tasks.t.path",
+        "input",
     ]
 
 
