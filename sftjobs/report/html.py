@@ -1,0 +1,105 @@
+"""report.json to one static HTML file: style and script inside, nothing loaded from anywhere."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sftjobs.report import numbers, plots
+from sftjobs.report.texts import ENGLISH
+
+HERE = Path(__file__).parent
+MAX_CONFUSION = 30
+"""With more labels the table does not fit a page; the most frequent confusions are listed for any number."""
+TOP_CONFUSIONS = 12
+
+
+def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> bytes:
+    """The page. Every value is escaped by the template engine."""
+    # Imported here: most commands of the CLI need no template engine, and its import takes a tenth of their time.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        percent=numbers.percent,
+        points=numbers.points,
+        p=numbers.p_value,
+        count=numbers.count,
+        short=numbers.short,
+        duration=numbers.duration,
+        size=numbers.size,
+        value=numbers.value,
+    )
+    comparison = report["comparison"]
+    script = (HERE / "report.js").read_text(encoding="utf-8")
+    page = environment.get_template("template.html").render(
+        report=report,
+        comparison=comparison,
+        level="" if comparison is None else numbers.percent(comparison["confidence"], 0),
+        t=texts,
+        style=(HERE / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        # Only this very script may run, whatever else got into the page.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        plots=_plots(report),
+        confusions={role: _confusion(one) for role, one in report["evaluations"].items()},
+        stages=[{**stage, "time": _time(stage)} for stage in report["stages"]],
+    )
+    return page.encode()
+
+
+def _plots(report: Mapping[str, Any]) -> dict[str, Any]:
+    comparison, train, data = report["comparison"], report["train"], report["data"]
+    models = pairs = None
+    if comparison is not None:
+        found = comparison["models"].items()
+        models = plots.intervals([(role, one["value"], one["low"], one["high"]) for role, one in found], zero=False)
+        rows = [(pair["before"], pair["difference"], pair["low"], pair["high"]) for pair in comparison["pairs"]]
+        pairs = plots.intervals(rows, zero=True)
+    points = [] if train is None else [(point["step"], point["loss"]) for point in train["curve"]]
+    return {
+        "models": models,
+        "pairs": pairs,
+        "curve": plots.curve(points),
+        "lengths": plots.histogram([] if data is None else data["lengths"]),
+    }
+
+
+def _confusion(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A dense table for few labels, and the most frequent confusions for any number of them."""
+    found = evaluation["confusion"]
+    if found is None:
+        return None
+    rows, columns = found["rows"], found["columns"]
+    wrong = [(count, rows[i], columns[j]) for i, j, count in found["cells"] if rows[i] != columns[j]]
+    table = None
+    if len(columns) <= MAX_CONFUSION:
+        counts = [[0] * len(columns) for _ in rows]
+        for i, j, count in found["cells"]:
+            counts[i][j] = count
+        table = [
+            [{"count": count, "share": round(100 * count / sum(row)), "right": i == j} for j, count in enumerate(row)]
+            for i, row in enumerate(counts)
+        ]
+    top = sorted(wrong, key=lambda one: (-one[0], one[1], one[2]))[:TOP_CONFUSIONS]
+    return {"rows": rows, "columns": columns, "table": table, "top": top}
+
+
+def _time(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Wall seconds of the attempt that committed, and of its phases, from the manifest's run facts."""
+    facts = stage["facts"]
+    phases = facts.get("seconds") or {}
+    whole = None
+    if facts.get("started") is not None and facts.get("finished") is not None:
+        whole = facts["finished"] - facts["started"]
+    return {
+        "whole": whole,
+        "program": phases.get("run"),
+        "cpu": facts.get("cpu_s"),
+        "memory": None if facts.get("peak_rank_mib") is None else facts["peak_rank_mib"] * 1024**2,
+        "attempt": facts.get("attempt"),
+        "run_id": facts.get("run_id"),
+    }
