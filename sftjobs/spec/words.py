@@ -8,6 +8,8 @@ from typing import Any
 Schema = dict[str, Any]
 """A JSON Schema, as pydantic writes it."""
 
+MANY = 5
+"""Keys that a message lists at most."""
 _NUMBER_WITH_MARKS = re.compile(r"[-+]?[0-9][0-9_,]*(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
@@ -41,7 +43,7 @@ def describe(value: Any) -> str:
     if isinstance(value, int):
         return f"{value} is a whole number"
     if isinstance(value, float):
-        return f"{value:g} is a number with a fraction" if not value.is_integer() else f"{value} is not a whole number"
+        return f"{value:g} is a number"
     if isinstance(value, list):
         return "this is a list" if value else "this is an empty list"
     return "this is a mapping (key: value)" if value else "this is an empty mapping"
@@ -51,7 +53,9 @@ def expected(schema: Schema, definitions: Schema) -> str:
     """What a field accepts, in words."""
     if "$ref" in schema:
         target = definitions[schema["$ref"].rpartition("/")[2]]
-        return f"a mapping with the keys {listed(target['properties'], 'and')}"
+        keys = list(target["properties"])
+        some = listed(keys, "and") if len(keys) <= MANY else f"{', '.join(keys[:MANY])}, ..."
+        return f"a mapping with the keys {some}"
     if "anyOf" in schema:
         parts = [expected(part, definitions) for part in schema["anyOf"] if part.get("type") != "null"]
         return " or ".join(parts)

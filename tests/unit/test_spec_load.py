@@ -185,9 +185,15 @@ SHAPE = {
         "train.warmup: nothing is written here; write a number, at least 0 and below 1,"
         " or remove the key to take the default"
     ),
-    "train: 5": "train: 5 is a whole number; expected a mapping with the keys method, learning_rate, epochs,"
-    " global_batch_size, micro_batch_size, max_steps, warmup, schedule, weight_decay, max_grad_norm, precision,"
-    " lora, keep and checkpoint_every_s",
+    "train: 5": (
+        "train: 5 is a whole number; expected a mapping with the keys"
+        " method, learning_rate, epochs, global_batch_size, micro_batch_size, ..."
+    ),
+    "train:": (
+        "train: nothing is written here; write a mapping with the keys"
+        " method, learning_rate, epochs, global_batch_size, micro_batch_size, ...,"
+        " or remove the key to take the default"
+    ),
     "eval: {metrics: accuracy}": (
         "eval.metrics: 'accuracy' is not one of the choices; expected auto or a list of accuracy or exact_match"
     ),
@@ -297,9 +303,9 @@ def test_a_long_prompt_loads_quickly(run: RunFolder) -> None:
     )
     run.write("prompt.yaml", (run.path / "prompt.yaml").read_text() + "examples:\n" + examples)
     run.write("train.jsonl", '{"text": "x", "label": "delivery"}\n' * 1000)
-    started = time.perf_counter()
+    started = time.process_time()  # of this process: other work on the machine does not count
     assert run.messages() == []
-    assert time.perf_counter() - started < 0.3 * 5  # five times the goal: the machine may be busy
+    assert time.process_time() - started < 0.3
 
 
 def test_help_imports_nothing_of_this() -> None:
