@@ -161,8 +161,8 @@ def contents(file: DataFile, written: Written) -> Problems:
 
 
 def _fits(file: DataFile, columns: list[str], written: Written) -> Problems:
-    if written.prompt_source is None or (file.where == ("data", "general") and "messages" in columns):
-        return
+    if written.prompt_source is None or "messages" in columns:
+        return  # nothing to fit to, or a conversation that is ready already
     where = (*file.where, "path")
     for name in placeholders(written.prompt.input):
         if name not in columns:

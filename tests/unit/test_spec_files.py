@@ -119,8 +119,9 @@ def test_columns_named_in_run_yaml(run: RunFolder) -> None:
     ]
 
 
-def test_general_examples_may_be_conversations(run: RunFolder) -> None:
-    run.write("general.jsonl", '{"messages": []}\n')
+def test_records_may_be_conversations(run: RunFolder) -> None:
+    for name in ("general.jsonl", "train.jsonl", "held_out.jsonl"):
+        run.write(name, '{"messages": []}\n')
     assert run.with_more("  general: {path: general.jsonl}\n") == []
     run.write("general.jsonl", '{"question": "a"}\n')
     assert len(run.messages()) == 2
