@@ -161,8 +161,8 @@ class Attempt:
         if outcome.cause == "lost":
             raise BusyError("the LEASE was lost: somebody else works on this stage now")
         if outcome.cause == "hang":
-            seconds = self.plan.operation.hang_after_s
-            message = f"no progress for {seconds} s; the stacks of all ranks are in the log"
+            limit = f"hang_after_s = {self.plan.operation.hang_after_s}"
+            message = f"no progress for longer than allowed ({limit}); the stacks of all ranks are in the log"
             return Termination(failure="hang", code=Exit.HANG, message=message)
         termination = classify(outcome.ends, stopping=outcome.stopping, oom=oom)
         content = self.workdir.output / names.CONTENT

@@ -14,6 +14,8 @@ from sftjobs.artifact.lease import Lease
 from sftjobs.plan.types import Operation
 
 POLL_S = 0.02
+LOADING_S = 120.0
+"""Silence before the first progress line is no hang for at least so long: libraries load from a cold disk."""
 PEERS_S = 2.0
 """After the first failure the other ranks may say for so long what they think of it."""
 DUMP_S = 0.5
@@ -65,7 +67,7 @@ class Supervisor:
                 if asked and self._no_time_left():
                     self.log.say("no time left to save: ending the program by force")
                     return Outcome("ended", self._forced(ends), asked)
-                if not asked and self.progress.silent_s > self.operation.hang_after_s:
+                if not asked and self.progress.silent_s > self._patience_s():
                     return self._hang(seen)
                 time.sleep(POLL_S)
         finally:
@@ -81,6 +83,11 @@ class Supervisor:
             for item, code in ended
             if code is not None
         ]
+
+    def _patience_s(self) -> float:
+        """How long silence is no hang."""
+        limit = float(self.operation.hang_after_s)
+        return limit if self.progress.latest else max(limit, LOADING_S)
 
     def _peers_gone(self, seen: dict[int, float], asked: bool) -> Outcome:
         deadline = time.monotonic() + PEERS_S
@@ -105,7 +112,7 @@ class Supervisor:
 
     def _hang(self, seen: dict[int, float]) -> Outcome:
         """Stacks of all ranks into the log, then TERM, then KILL."""
-        self.log.say(f"no progress for {self.operation.hang_after_s} s: stacks of all ranks follow")
+        self.log.say(f"no progress for {self.progress.silent_s:.0f} s: stacks of all ranks follow")
         self.ranks.signal(signal.SIGUSR1)
         self.ranks.wait(DUMP_S)
         self.ranks.signal(signal.SIGTERM)

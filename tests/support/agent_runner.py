@@ -30,7 +30,7 @@ from sftjobs.store.folder import FolderStore
 REPOSITORY = Path(__file__).parents[2]
 PROGRAMS = REPOSITORY / "tests" / "agent" / "programs"
 RUN_ID = "test-run-1"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S) -> None:

@@ -59,7 +59,8 @@ def misbehave(program: Program, action: str) -> None:
     if name == "wait":
         Path(value, f"reached-{program.rank}").touch()
         while not Path(value, "go").exists() and not program.stop_requested:
-            time.sleep(0.01)
+            program.progress("waiting", 0)
+            time.sleep(0.02)
     elif name == "print":
         print(value, flush=True)
     elif name == "hang":
