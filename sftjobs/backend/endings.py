@@ -1,5 +1,6 @@
 """How an agent on this machine ended: its own termination message, or what can be said without one."""
 
+import signal
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,6 +20,9 @@ def termination(folder: Path, exit_code: int | None) -> Termination:
     if exit_code in _NOT_STARTED:
         text = f"the agent could not be started: {last_line(folder)}"
         return Termination(failure="infrastructure", code=Exit.INFRASTRUCTURE, message=text)
+    if exit_code == -signal.SIGTERM:
+        text = "told to stop before it could listen"
+        return Termination(failure="stopped", code=Exit.STOPPED, message=text)
     if exit_code is None or exit_code <= 0:
         text = f"the agent was killed (no termination message; output in {folder / 'output.log'})"
         return Termination(failure="infrastructure", code=Exit.INFRASTRUCTURE, message=text)

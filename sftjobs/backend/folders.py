@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +101,10 @@ def open_folder(path: Path) -> JobFolder | None:
     return None if text is None else JobFolder(path, json.loads(text))
 
 
-def folders(work: Path, run_id: str) -> Iterator[JobFolder]:
-    """Every Job of a run, by name."""
+def folders(work: Path, run_id: str) -> list[Path]:
+    """The folder of every Job of a run, by name; a Job may not be recorded in it yet."""
     root = work / "jobs" / run_id
-    for path in sorted(root.iterdir()) if root.is_dir() else []:
-        folder = open_folder(path)
-        if folder is not None:
-            yield folder
+    return sorted(root.iterdir()) if root.is_dir() else []
 
 
 def create_folder(work: Path, run_id: str, job: Job) -> JobFolder:

@@ -56,7 +56,8 @@ class ProcessBackend:
     def list(self, run_id: str) -> list[JobStatus]:
         """Every recorded Job of the run; starts and ends agents where that is due."""
         try:
-            return [self._status(folder) for folder in folders(self._work, run_id)]
+            found = [self._status_in(path) for path in folders(self._work, run_id)]
+            return [status for status in found if status is not None]
         except OSError as error:
             raise BackendError(f"cannot read {self._work / 'jobs'}: {error}") from error
 
@@ -68,9 +69,14 @@ class ProcessBackend:
         grace = folder.grace_s if grace_s is None else grace_s
         self._ask_to_stop(folder, Deletion(kill_at=time.time() + grace))
 
+    def _status_in(self, path: Path) -> JobStatus | None:
+        """An end is final, so it is read once."""
+        if path in self._ended:
+            return self._ended[path]
+        folder = open_folder(path)
+        return self._status(folder) if folder is not None else None
+
     def _status(self, folder: JobFolder) -> JobStatus:
-        if folder.path in self._ended:
-            return self._ended[folder.path]
         if folder.ending is None:
             try:
                 running = [self._supervise(folder, index) for index in folder.indexes]

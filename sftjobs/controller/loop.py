@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from sftjobs import names
@@ -94,17 +96,28 @@ def run_chain(
     try:
         observer = Observer(store, run_id, backend, StageReader(store, plan, run_id, finish or finish_stage))
         loop = _Loop(plan, observer, controls, lease, clock, tick_s, on_tick or _silent, on_trouble or _silent)
+        end_by_force = partial(_end_by_force, backend, run_id)
         session = loop.steadily(lambda: _begin(store, run_id, observer, again, clock()))
         if session is None or isinstance(session, Verdict):
-            return session or loop.left()
+            return session or loop.left(end_by_force)
         crash_point("controller.session")
-        return loop.run(session, Actor(store, run_id, session, backend, settings, on_success))
+        return loop.run(session, Actor(store, run_id, session, backend, settings, on_success)) or loop.left(
+            end_by_force
+        )
     finally:
         lease.release()
 
 
 def _silent(_: Any) -> None:
     return None
+
+
+def _end_by_force(backend: Backend, run_id: str) -> None:
+    """The last resort of somebody who wants out while the store is away: results are recorded by the next controller."""
+    with suppress(BackendError):
+        for job in backend.list(run_id):
+            backend.delete(run_id, job.name, grace_s=0.0)
+        backend.list(run_id)
 
 
 def _begin(store: Store, run_id: str, observer: Observer, again: bool, now: float) -> Session | Verdict:
@@ -131,11 +144,12 @@ class _Loop:
     on_tick: OnTick
     on_trouble: OnTrouble
 
-    def run(self, session: Session, actor: Actor) -> Verdict:
+    def run(self, session: Session, actor: Actor) -> Verdict | None:
+        """The verdict, or None if this controller is to go away before there is one."""
         while True:
             outcome = self.steadily(lambda: self._tick(session, actor))
             if outcome is None or isinstance(outcome, Verdict):
-                return outcome or self.left()
+                return outcome
             if not outcome:
                 self._nap(self.tick_s)
 
@@ -167,6 +181,8 @@ class _Loop:
                 if str(error) != before:
                     self.on_trouble(Trouble(str(error), wait))
                 before = str(error)
+                if self.controls.forced:
+                    return None  # nobody answers and somebody wants out
                 self._nap(wait)
                 wait = min(MAX_TROUBLE_WAIT_S, wait * 2)
             else:
@@ -175,8 +191,12 @@ class _Loop:
                 return result
         return None
 
-    def left(self) -> Verdict:
+    def left(self, end_by_force: Callable[[], None]) -> Verdict:
+        """What to say when going away without a verdict."""
         reason = "another controller has taken over the run" if self.lease.lost else "its jobs go on"
+        if self.controls.forced and not self.lease.lost:
+            end_by_force()
+            reason = "store or backend did not answer; its jobs were ended by force as far as possible"
         return Verdict(outcome="left", message=f"the controller has left; {reason}", finished=self.clock())
 
     def _must_leave(self) -> bool:
@@ -184,5 +204,5 @@ class _Loop:
 
     def _nap(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not self._must_leave():
+        while (left := end - time.monotonic()) > 0 and not (self._must_leave() or self.controls.forced):
             time.sleep(min(left, _NAP_S))
