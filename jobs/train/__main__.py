@@ -7,6 +7,7 @@ from jobs.lm.render import Renderer, load_tokenizer
 from jobs.train import checkpoint
 from jobs.train.arguments import training_arguments
 from jobs.train.determinism import make_repeatable
+from jobs.train.disk import writing
 from jobs.train.edge import StepEdge
 from jobs.train.engine import check_ranks, infrastructure_errors, quiet, train
 from jobs.train.examples import TrainingSet, read_training_set
@@ -47,13 +48,14 @@ def run(program: Program) -> None:
     steps = Steps(examples, order, layouts, config, program.rank, pad_id)
     trainer = SftTrainer(model, training_arguments(config, program.output), steps, first=header.step if header else 0)
     edge = StepEdge(program, trainer, header.history if header else [])
-    with watch("train"), infrastructure_errors():
+    with watch("train"), infrastructure_errors(), writing(program.output, "the metrics"):
         train(program, config, trainer, edge)
 
     with watch("export"):
         program.progress("export", config.steps, config.steps, unit="steps")
         if program.rank == 0:
-            export(model, base, renderer.stop_ids, program.content)
+            with writing(program.content, "the tuned model"):
+                export(model, base, renderer.stop_ids, program.content)
     counted = counts(config, examples, order, edge.history, parameters, renderer.template_hash)
     program.write_counts(counted)
     program.write_report("train", report(program, config, counted, edge, layouts, watch))

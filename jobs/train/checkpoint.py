@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from jobs.train.disk import writing
 from sftjobs import names
 from sftjobs.errors import CheckpointError
 from sftjobs.model import Document
@@ -92,20 +93,20 @@ def save(
     history: list[Point],
 ) -> None:
     """This rank's part of the checkpoint after `step`, renamed into place once it is whole."""
-    folder = program.new_checkpoint(step)
-    main = program.rank == 0
-    if main:
-        save_file(trainable_state(model), folder / WEIGHTS)
-        torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / OPTIMIZER)
     header = Header(
         format=FORMAT,
         key=program.plan.key,
         step=step,
         world_size=program.world_size,
-        history=history if main else [],
+        history=history if program.rank == 0 else [],
     )
-    (folder / HEADER).write_text(header.model_dump_json(), encoding="utf-8")
-    program.finish_checkpoint(folder)
+    with writing(program.checkpoints, f"checkpoint of step {step}"):
+        folder = program.new_checkpoint(step)
+        if program.rank == 0:
+            save_file(trainable_state(model), folder / WEIGHTS)
+            torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / OPTIMIZER)
+        (folder / HEADER).write_text(header.model_dump_json(), encoding="utf-8")
+        program.finish_checkpoint(folder)
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:

@@ -18,7 +18,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from jobs.lm.load import read_model_config, stored_dtype, weight_files
 from jobs.train.model import TrainedModel
 from sftjobs.canonical import readable
-from sftjobs.errors import DataError
+from sftjobs.errors import DataError, SftError
 
 MODEL = "model"
 ADAPTER = "adapter"
@@ -89,7 +89,7 @@ def _check_files(paths: list[Path], tensors: int, elements: int) -> None:
                         f"number format {tensor.dtype}; train with a lower learning rate"
                     )
     if (found_tensors, found_elements) != (tensors, elements):
-        raise OSError(
+        raise SftError(
             f"export: {', '.join(path.name for path in paths)} hold {found_tensors} tensors with {found_elements} "
             f"elements, the model has {tensors} with {elements}: the disk may be full or damaged"
         )

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from jobs.lm.load import load_model, stored_dtype
 from jobs.train.__main__ import run
 from jobs.train.export import export, verify
-from sftjobs.errors import DataError
+from sftjobs.errors import DataError, SftError
 from tests.support.program_runner import Outcome, run_here
 from tests.support.tiny import tiny_model
 from tests.support.training import train_config, training_data, tree
@@ -117,5 +117,5 @@ def test_a_file_that_lacks_a_tensor_is_noticed(tmp_path: Path) -> None:
     verify(base, model)
     state = {name: value for name, value in model.state_dict().items() if "layers.1" not in name}
     model.save_pretrained(base, state_dict=state)
-    with pytest.raises(OSError, match="the disk may be full or damaged"):
+    with pytest.raises(SftError, match="the disk may be full or damaged"):
         verify(base, model)

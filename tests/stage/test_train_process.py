@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,36 @@ def test_two_ranks_equal_one(base: Path, tmp_path: Path) -> None:
     assert not any(outcomes[1].content.iterdir())
     for rank, outcome in enumerate(outcomes):
         assert len(list(outcome.checkpoints.glob(f"*/{names.rank_folder(rank)}/checkpoint.json"))) == config.steps
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", path], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {done.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+@pytest.mark.parametrize(
+    "folder, filler, what", [("checkpoints", 0, "checkpoint of step 1"), ("output", 180_000, "the tuned model")]
+)
+def test_a_full_disk_is_named_and_may_be_tried_again(
+    folder: str, filler: int, what: str, base: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    inputs = {"model": base, "data": training_data(tmp_path / "data")}
+    (small_disk / folder).mkdir()
+    (small_disk / "filler").write_bytes(bytes(filler))
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / folder).symlink_to(small_disk / folder)
+    often = Operation(checkpoint_every_s=0 if folder == "checkpoints" else 120)
+    with pytest.raises(SftError, match=f"{what}: cannot be written: the disk is full .0 MiB free") as caught:
+        run_here(run, "jobs.train", train_config("full"), inputs, work, operation=often)
+    assert caught.value.exit_code == Exit.INFRASTRUCTURE
 
 
 def test_ranks_that_are_missing_are_noticed(base: Path, tmp_path: Path) -> None:
