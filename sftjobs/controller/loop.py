@@ -101,9 +101,8 @@ def run_chain(
         if session is None or isinstance(session, Verdict):
             return session or loop.left(end_by_force)
         crash_point("controller.session")
-        return loop.run(session, Actor(store, run_id, session, backend, settings, on_success)) or loop.left(
-            end_by_force
-        )
+        actor = Actor(store, run_id, session, backend, settings, on_success)
+        return loop.run(session, actor) or loop.left(end_by_force)
     finally:
         lease.release()
 
@@ -113,7 +112,7 @@ def _silent(_: Any) -> None:
 
 
 def _end_by_force(backend: Backend, run_id: str) -> None:
-    """The last resort of somebody who wants out while the store is away: results are recorded by the next controller."""
+    """For somebody who wants out while the store is away; the next controller records how the jobs ended."""
     with suppress(BackendError):
         for job in backend.list(run_id):
             backend.delete(run_id, job.name, grace_s=0.0)

@@ -33,7 +33,7 @@ class Background:
         self.verdict = self._chain.run(self.controls)
 
     def wait(self) -> Verdict:
-        self._thread.join(30)
+        self._thread.join(60)
         assert self.verdict is not None
         return self.verdict
 
@@ -156,7 +156,7 @@ def test_a_second_controller_of_a_run_is_told_who_has_it(make: Make, root: Path)
     with pytest.raises(BusyError, match=f"pid {other.pid} on "):
         chain.run()
     (root / "go").touch()
-    assert other.wait(30) == 0
+    assert other.wait(60) == 0
     other.communicate()
 
 

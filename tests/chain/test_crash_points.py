@@ -155,7 +155,7 @@ def test_a_controller_leaves_on_sigterm_and_its_agent_goes_on(make: Make, root: 
     controller = chain.start_elsewhere()
     until(lambda: len(chain.live()) >= 2, "agent and program at work")
     controller.terminate()
-    assert controller.wait(20) == 20
+    assert controller.wait(60) == 20
     controller.communicate()
     assert chain.live()
     (root / "go").touch()
@@ -169,6 +169,6 @@ def test_agents_that_were_killed_are_tried_again(make: Make, root: Path) -> None
     until(lambda: len(chain.live()) >= 2, "agent and program at work")
     chain.kill_all()
     (root / "go").touch()
-    assert controller.wait(30) == 0
+    assert controller.wait(60) == 0
     controller.communicate()
     assert chain.endings() == {"a": ["infrastructure", "committed"]}

@@ -73,7 +73,7 @@ class Controller:
             self.error = error
 
     def end(self) -> Verdict | None:
-        self._thread.join(30)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         return self.verdict
 

@@ -147,7 +147,7 @@ class ChainRun:
                 continue
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Poll until `condition` is true; fails loudly after the deadline."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
