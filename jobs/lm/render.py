@@ -139,7 +139,7 @@ def common_prefix(ids: Sequence[Sequence[int]]) -> int:
     if not ids:
         return 0
     # The smallest and the largest sequence differ first where any two do.
-    low, high = min(ids), max(ids)
+    low, high = min(ids, key=list), max(ids, key=list)
     for i, (a, b) in enumerate(zip(low, high, strict=False)):
         if a != b:
             return i

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
@@ -22,7 +22,7 @@ _DATE = "26 Jul 2024"
 _FIXED_CLOCK = "{%- macro strftime_now(format) -%}" + _DATE + "{%- endmacro -%}"
 
 # Variables that templates know. Thinking models are trained and asked for the plain answer.
-_VARIABLES = {"date_string": _DATE, "enable_thinking": False}
+_VARIABLES: dict[str, Any] = {"date_string": _DATE, "enable_thinking": False}
 
 
 @dataclass(frozen=True, slots=True)
