@@ -8,6 +8,9 @@ from sftjobs.canonical import digest, sha256
 from sftjobs.errors import Problem, SpecError
 from sftjobs.plan.configs import LIBRARIES
 
+PROGRAMS = ("jobs", "sftjobs/program.py", "sftjobs/plan/arithmetic.py")
+"""What decides results, relative to the root of a checkout."""
+
 
 def installed() -> dict[str, str]:
     """Versions of the libraries in this environment: where the process backend runs the stages.
@@ -28,16 +31,20 @@ def installed() -> dict[str, str]:
 
 
 def source_digest() -> str | None:
-    """Digest of `jobs/` and `sftjobs/` if they differ from the last commit of a checkout, else None."""
+    """Digest of the stage programs if they differ from the last commit of a checkout, else None.
+
+    Only what runs inside a stage counts: work on the CLI or the controller must not train anything again.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "status", "--porcelain", "--", "jobs", "sftjobs"]
+    command = ["git", "-C", str(root), "status", "--porcelain", "--", *PROGRAMS]
     try:
         status = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if status.returncode != 0 or not status.stdout.strip():
         return None
-    files = sorted(p for folder in ("jobs", "sftjobs") for p in (root / folder).rglob("*.py"))
+    places = [root / place for place in PROGRAMS]
+    files = sorted(p for place in places for p in ([place] if place.is_file() else place.rglob("*.py")))
     return digest([[str(p.relative_to(root)), sha256(p.read_bytes())] for p in files])
