@@ -6,9 +6,9 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
-def points(share: float) -> str:
+def points(share: float, digits: int = 1) -> str:
     """A difference of shares in percentage points, with its sign (a true minus, so that columns line up)."""
-    text = f"{100 * share:+.1f}"
+    text = f"{100 * share:+.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -25,7 +25,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], *, zero: bool) -> Geometry:
     """Dots with intervals, one line per (name, value, low, high). `zero`: the axis holds 0, which is marked."""
-    left, right, line = 110, 20, 34
+    left, right, line = 160, 20, 34
     low, high = min(row[2] for row in rows), max(row[3] for row in rows)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)

@@ -3,8 +3,8 @@
 ENGLISH: dict[str, str] = {
     "language": "en",
     "no_comparison": "No comparison yet: the run has not finished its evaluation.",
-    "better": "Better",
-    "worse": "Worse",
+    "better": "The tuned model is better",
+    "worse": "The tuned model is worse",
     "no difference shown": "No difference shown",
     "pending": "Not finished",
     "of_points": "points",
