@@ -211,8 +211,10 @@ def play(world: World, halt_at: int | None) -> int:
             world.cancel = True
         world.world_step()
         stages = []
-        for action in decide(world.plan, world.observed(None, asked)):
+        seen = world.observed(None, asked)
+        for action in decide(world.plan, seen):
             stages.append(_stage(action))
+            check_action(action, seen)
             world.act(action)
             if isinstance(action, DeleteJob):
                 asked[action.job] = action.force
@@ -221,6 +223,15 @@ def play(world: World, halt_at: int | None) -> int:
                 break
         assert len(stages) == len(set(stages)), "at most one action per stage and tick"
     return controllers
+
+
+def check_action(action: Action, seen: Observed) -> None:
+    """Work is only begun where it can be of use, as far as the controller can know."""
+    if isinstance(action, WriteIntent | CreateJob):
+        view = seen.stages[_stage(action)]
+        assert seen.halt is None, "nothing is begun while the run is being cancelled"
+        assert not view.committed, "a committed stage is never run"
+        assert view.busy is None or isinstance(action, CreateJob), "no Job while somebody else works on the key"
 
 
 def _stage(action: Action) -> str:
