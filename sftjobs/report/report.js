@@ -24,7 +24,9 @@
     more.hidden = found <= limit;
   };
 
-  form.addEventListener("input", () => { limit = page; show(); });
+  const again = () => { limit = page; show(); };
+  form.addEventListener("input", again);
+  form.addEventListener("change", again); // some tools that operate a page report a choice by this event only
   form.addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", () => { limit += page; show(); });
   document.addEventListener("keydown", (event) => {

@@ -105,7 +105,7 @@ def test_a_model_folder_without_weights(model: Path, tmp_path: Path) -> None:
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         if (model / name).exists():
             (folder / name).write_bytes((model / name).read_bytes())
-    with pytest.raises(DataError, match="no weights: expected model.safetensors"):
+    with pytest.raises(DataError, match=r"no weights: expected model.safetensors"):
         _run(folder, data, tmp_path / "work")
 
 
