@@ -12,14 +12,14 @@ from sftjobs.store.base import Store
 
 
 def show_comparison(store: Store, run_id: str, out: Console, local: Path) -> None:
-    """Print the verdict, the comparison and the path of report.html."""
-    found = summary(json.loads(read_report(store, run_id).json))
-    shown = table(*found.columns, right=tuple(found.columns[1:]))
-    for row in found.rows:
-        shown.add_row(*row)
-    out.print()
-    out.print(found.verdict, style="bold")
+    """Print the comparison, the verdict in words and the path of report.html."""
+    report = json.loads(read_report(store, run_id).json)
+    rows = summary(report)
+    shown = table(*(rows[0] if rows else ("", "")), right=("",))
+    for name, value in rows[1:]:
+        shown.add_row(name, value)
     out.print()
     out.print(shown)
     out.print()
+    out.print(report["text"] or "nothing was compared", style="bold", soft_wrap=True)
     out.print(f"report: {html_path(store, run_id, local)}", soft_wrap=True)

@@ -1,0 +1,97 @@
+"""`sftjobs check`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sftjobs.cli.output import OUTPUT, console, show_json
+
+if TYPE_CHECKING:
+    from sftjobs.cli.context import Planned
+
+
+@click.command("check")
+@click.argument("file", type=click.Path(path_type=Path), default="run.yaml")
+@click.option("--show", type=click.IntRange(min=0), default=3, show_default=True, help="Rendered examples to show.")
+@click.option("--resolved", is_flag=True, help="Also print run.yaml with every default filled in.")
+@OUTPUT
+def command(file: Path, show: int, resolved: bool, form: str) -> None:
+    """Show every problem of run.yaml, the prompt and the data at once, and what would be trained.
+
+    Renders a few examples with the trained tokens marked, counts tokens and labels, and gives advice with reasons.
+    Writes nothing. Exit code 10 if there is a problem.
+    """
+    from sftjobs.cli.check_view import show_answer
+    from sftjobs.cli.context import plan_loaded, store_spec
+    from sftjobs.spec.load import load
+    from sftjobs.store.open import open_store
+
+    loaded = load(file)
+    out, progress = console(), console(stderr=True)
+    if form == "text":
+        out.print(f"{file}: no problem in run.yaml and the prompt")
+    planned = plan_loaded(loaded, open_store(store_spec(loaded.spec), loaded.folder))
+    with progress.status("reading the data"):
+        answer = _ask(planned, show)
+    if form == "json":
+        show_json(answer)
+    else:
+        if resolved:
+            from sftjobs.spec.render import render_spec
+
+            out.print(render_spec(planned.spec))
+        show_answer(answer, out)
+    sys.exit(10 if answer["problems"] else 0)
+
+
+def _ask(planned: "Planned", show: int) -> dict[str, Any]:
+    """Start the part that needs the data stage's code, and return its answer."""
+    import json
+    import subprocess
+    import tempfile
+
+    from sftjobs.errors import SftError
+    from sftjobs.plan.inputs import is_local
+    from sftjobs.plan.make import data_config
+
+    externals = planned.plan.facts.externals
+    local = {name: item.source for name, item in externals.items() if name != "model" and is_local(item.source)}
+    away = [name for name, item in externals.items() if name != "model" and name not in local]
+    if away:
+        note = f"not looked at, because they are not on this machine: {', '.join(away)}"
+        return {"problems": [], "tables": {}, "rendered": [], "advice": [], "notes": [note]}
+    request = {
+        "model": _model_folder(planned),
+        "config": data_config(planned.spec).model_dump(mode="json"),
+        "inputs": local,
+        "show": show,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "request.json"
+        path.write_text(json.dumps(request), "utf-8")
+        command = [sys.executable, "-m", "jobs.data.check", "--request", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SftError(f"looking at the data failed:\n{done.stderr.strip()}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _model_folder(planned: "Planned") -> str | None:
+    """The base model as a folder on this machine: given so, or imported before; None if there is none yet."""
+    from sftjobs import names
+    from sftjobs.plan.committed import committed
+
+    node = planned.plan.stage("data").inputs["model"]
+    if node.external is not None:
+        source = planned.plan.facts.externals["model"].source
+        return source if Path(source).is_dir() else None
+    imported = committed(planned.plan, planned.store).get(node.stage or "")
+    if imported is None:
+        return None
+    ref = imported.ref
+    content = f"{names.incarnation_prefix(ref.kind, ref.key, ref.incarnation)}{names.CONTENT}/config.json"
+    config = planned.store.local_path(content)
+    return str(config.parent) if config is not None else None
