@@ -15,7 +15,7 @@ from sftjobs.store import keys
 from sftjobs.store.base import OnBytes, Store
 from sftjobs.store.disk import explained_local
 
-PARALLEL_FILES = 8
+PARALLEL_FILES = 32
 """Files that are moved at a time. Memory is bounded by the store, which counts parts, not files."""
 
 

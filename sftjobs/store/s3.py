@@ -131,7 +131,7 @@ class S3Store:
         with self._connection.explained(f"copying {source} to", key):
             try:
                 if size <= PART:
-                    return self._parts.put(self._key(key), source, on_bytes)
+                    return self._parts.put(self._key(key), source, size, on_bytes)
                 return self._parts.put_large(self._key(key), source, size, on_bytes)
             except ClientError as error:
                 # a repeated completion whose first response was lost finds no such upload

@@ -26,7 +26,9 @@ from botocore.exceptions import (
     ResponseStreamingError,
     SSLError,
 )
+from botocore.handlers import convert_body_to_file_like_object
 
+from sftjobs import __version__
 from sftjobs.errors import NotFoundError, StoreConfigError, StoreError
 from sftjobs.spec.run import FromEnv, StoreSpec
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONNECTIONS = 32
+CONNECTIONS = 64
 """Connections kept open; more than are ever used at a time."""
 ATTEMPTS = 6
 """Tries of one request, unless AWS_MAX_ATTEMPTS says otherwise: with full jitter about half a minute in all."""
@@ -199,6 +201,7 @@ def _client(
         read_timeout=_READ_TIMEOUT_S,
         max_pool_connections=CONNECTIONS,
         tcp_keepalive=True,
+        user_agent=f"sftjobs/{__version__}",  # the default one is put together anew for every request
         s3={"addressing_style": "path" if custom else "auto"},
         # checksum trailers end up inside the objects of some compatible servers
         request_checksum_calculation="when_required" if custom else "when_supported",
@@ -206,7 +209,7 @@ def _client(
     )
     access, secret = keys or (None, None)
     region = spec.region or session.region_name or ("us-east-1" if custom else None)
-    return session.client(
+    client = session.client(
         "s3",
         endpoint_url=spec.endpoint,
         region_name=region,
@@ -214,6 +217,10 @@ def _client(
         aws_secret_access_key=secret,
         config=config,
     )
+    for operation in ("PutObject", "UploadPart"):
+        # botocore makes a file of every body: that costs a round trip (Expect: 100-continue) and sends 16 KiB at a time
+        client.meta.events.unregister(f"before-parameter-build.s3.{operation}", convert_body_to_file_like_object)
+    return client
 
 
 def _is_amazon(endpoint: str) -> bool:

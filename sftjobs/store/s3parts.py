@@ -27,20 +27,25 @@ PART = 16 << 20
 MAX_PARTS = 9_000
 """S3 allows 10,000."""
 PARTS_AT_ONCE = 8
-"""Parts in flight for one store: bounds memory to this many parts."""
+"""Parts of uploads in memory for one store."""
+RANGES_AT_ONCE = 16
+"""Ranges of downloads in flight for one store; each needs a few chunks of memory."""
+SMALL = 256 << 10
+"""Files up to this many bytes do not count as parts: many of them are sent at a time."""
 _CHUNK = 1 << 20
 
 
 class Parts:
-    """Transfers over one connection, which together have at most PARTS_AT_ONCE parts in flight."""
+    """Transfers over one connection, bounded together however many files are moved at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._slots = threading.BoundedSemaphore(PARTS_AT_ONCE)
+        self._ranges = threading.BoundedSemaphore(RANGES_AT_ONCE)
 
-    def put(self, key: str, source: Path, on_bytes: OnBytes | None) -> str:
-        """Create a small object by one request; returns the hex SHA-256 of what was sent."""
-        with self._slots:
+    def put(self, key: str, source: Path, size: int, on_bytes: OnBytes | None) -> str:
+        """Create an object by one request; returns the hex SHA-256 of what was sent."""
+        with self._slots if size > SMALL else contextlib.nullcontext():
             body = source.read_bytes()
             self._connection.persistently(
                 lambda: self._connection.client.put_object(
@@ -127,7 +132,7 @@ class Parts:
         first = self._connection.persistently(lambda: self._fetch_first(key, target.fileno(), on_bytes))
         size, etag = first
         starts = range(PART, size, PART)
-        pool = ThreadPoolExecutor(max(1, min(PARTS_AT_ONCE, len(starts))))
+        pool = ThreadPoolExecutor(max(1, min(RANGES_AT_ONCE, len(starts))))
         hashed = hashlib.sha256()
         try:
             coming = [pool.submit(self._fetch_part, key, etag, start, target.fileno(), on_bytes) for start in starts]
@@ -142,7 +147,7 @@ class Parts:
     def _fetch_first(self, key: str, descriptor: int, on_bytes: OnBytes | None) -> tuple[int, str]:
         """Fetch the first part; returns the size of the whole object and its ETag."""
         client, bucket = self._connection.client, self._connection.bucket
-        with self._slots:
+        with self._ranges:
             try:
                 answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{PART - 1}")
             except ClientError as error:
@@ -161,17 +166,16 @@ class Parts:
             )
             return _write_stream(answer["Body"], descriptor, start)
 
-        with self._slots:
+        with self._ranges:
             _report(on_bytes, self._connection.persistently(once))
 
 
 def _write_stream(stream: Any, descriptor: int, offset: int) -> int:
     """Write a response body at `offset`; returns its length. Raises IncompleteReadError if it ends early."""
-    buffer = memoryview(bytearray(_CHUNK))
     begin = offset
-    with stream:
-        while count := stream.readinto(buffer):
-            view = buffer[:count]
+    with contextlib.closing(stream):
+        while chunk := stream.read(_CHUNK):
+            view = memoryview(chunk)
             while view:
                 done = os.pwrite(descriptor, view, offset)
                 offset += done

@@ -10,8 +10,10 @@ import pytest
 from sftjobs.errors import StoreConfigError, StoreError
 from sftjobs.names import Exit
 from sftjobs.spec.run import FromEnv, StoreSpec
+from sftjobs.store import s3client
 from sftjobs.store.open import open_store
 from sftjobs.store.probe import probe
+from sftjobs.store.s3parts import PART
 from tests.support.seaweed import free_ports
 
 
@@ -93,3 +95,20 @@ def test_what_cannot_be_opened(spec: StoreSpec, message: str, tmp_path: Path, mo
 def test_a_bucket_name_that_cannot_be(s3_spec: StoreSpec, tmp_path: Path) -> None:
     with pytest.raises(StoreConfigError, match="Invalid bucket name"):
         list(open_store(s3_spec.model_copy(update={"uri": "s3://no bucket/x"}), tmp_path).list(""))
+
+
+def test_the_requests_that_aws_gets(s3_spec: StoreSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With S3's own checksums; the server here checks them too."""
+    assert s3_spec.endpoint is not None
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_spec.endpoint)
+    monkeypatch.setattr(s3client, "_is_amazon", lambda _endpoint: True)
+    store = open_store(s3_spec.model_copy(update={"endpoint": None, "region": "us-east-1"}), tmp_path)
+    probe(store)
+    for size in (0, 10, 2 * PART + 10):
+        source = tmp_path / f"source-{size}"
+        source.write_bytes(os.urandom(size))
+        digest = store.upload(f"file-{size}", source)
+        assert store.upload(f"file-{size}", source) == digest
+        assert store.download(f"file-{size}", tmp_path / f"back-{size}") == digest
+    assert store.get("file-10").body == (tmp_path / "source-10").read_bytes()
+    assert store.list_folders("") == []
