@@ -21,11 +21,11 @@ def command(name: str, folder: Path | None, model: str | None) -> None:
       sftjobs init tickets --model /models/SmolLM2-135M-Instruct
       cd tickets && sftjobs check run.yaml
     """
-    from sftjobs.spec import scaffold
+    from sftjobs.spec.scaffold import create
 
     target = folder or Path(name)
     out = console()
-    for path in scaffold.create(target, name, model=model):
+    for path in create(target, name, model=model):
         out.print(f"  {path}")
     out.print(f"next: set `model` in {target / 'run.yaml'}" if model is None else "", end="\n" if model is None else "")
     out.print(f"then: sftjobs check {target / 'run.yaml'}")
