@@ -167,7 +167,7 @@ def _answer_by_library(
     """The way of `transformers`, for architectures of which it is not known that a prefix can be shared."""
     ids, visible = _left_padded(prompts, model.device)
     # Every setting that could come from the model's own generation config is given: answers are the plain argmax.
-    greedy = GenerationConfig(
+    greedy = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=limit,
         do_sample=False,
         num_beams=1,
@@ -178,7 +178,7 @@ def _answer_by_library(
         top_p=1.0,
         top_k=50,
     )
-    out = model.generate(input_ids=ids, attention_mask=visible.long(), generation_config=greedy)
+    out = model.generate(input_ids=ids, attention_mask=visible.long(), generation_config=greedy)  # type: ignore[operator]
     return [_cut(row, stop_ids) for row in out[:, ids.shape[1] :].tolist()]
 
 

@@ -36,7 +36,9 @@ def encode_prefix(model: PreTrainedModel, ids: list[int]) -> Prefix | None:
         return None
     cache = DynamicCache()
     model(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return Prefix([layer.keys for layer in cache.layers], [layer.values for layer in cache.layers], len(ids))
+    keys = [layer.keys for layer in cache.layers]  # type: ignore[union-attr]
+    values = [layer.values for layer in cache.layers]  # type: ignore[union-attr]
+    return Prefix(keys, values, len(ids))  # type: ignore[arg-type]
 
 
 @contextmanager
