@@ -23,9 +23,9 @@ class Event(Document):
 
 def add_event(store: Store, run_id: str, kind: str, **fields: Any) -> None:
     """Write one event; its name sorts by time and is unique."""
-    now = time.time()
-    key = f"{names.events_prefix(run_id)}{int(now * 1000):013d}-{kind}-{secrets.token_hex(4)}.json"
-    store.create(key, readable({"t": now, "kind": kind, "fields": fields}))
+    now = time.time_ns()  # finer than any two events of one process
+    key = f"{names.events_prefix(run_id)}{now:020d}-{kind}-{secrets.token_hex(4)}.json"
+    store.create(key, readable({"t": now / 1e9, "kind": kind, "fields": fields}))
 
 
 def read_events(store: Store, run_id: str, after: str = "") -> list[tuple[str, Event]]:
