@@ -111,4 +111,3 @@ def test_the_requests_that_aws_gets(s3_spec: StoreSpec, tmp_path: Path, monkeypa
         assert store.upload(f"file-{size}", source) == digest
         assert store.download(f"file-{size}", tmp_path / f"back-{size}") == digest
     assert store.get("file-10").body == (tmp_path / "source-10").read_bytes()
-    assert store.list_folders("") == []

@@ -1,6 +1,9 @@
 """A real S3 server for tests: SeaweedFS on free ports of this machine, in a folder of its own."""
 
+import contextlib
+import ctypes
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -40,7 +43,9 @@ def seaweed(folder: Path | None = None) -> Iterator[Seaweed]:
         log = Path(data, "server.log")
         command, port = _command(Path(data))
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, cwd=data, start_new_session=True)
+            process = subprocess.Popen(
+                command, stdout=output, stderr=output, cwd=data, start_new_session=True, preexec_fn=_die_with_parent
+            )
         try:
             endpoint = f"http://127.0.0.1:{port}"
             _wait(endpoint, process, log)
@@ -48,6 +53,11 @@ def seaweed(folder: Path | None = None) -> Iterator[Seaweed]:
         finally:
             process.send_signal(signal.SIGKILL)  # its data is thrown away
             process.wait()
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves no server behind (Linux: prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _command(data: Path) -> tuple[list[str], int]:
@@ -66,19 +76,18 @@ def _command(data: Path) -> tuple[list[str], int]:
     weed = Path(sys.executable).with_name("weed")
     options = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={data}", "-filer", "-s3", f"-s3.config={identities}"]
     limits = ["-volume.max=30", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false", "-s3.port.iceberg=0"]
-    return [str(weed), "server", *options, *limits, *listen], ports[3]
+    return [str(weed), f"-logdir={data}", "server", *options, *limits, *listen], ports[3]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that nobody listens on, all different, below those that the kernel gives to outgoing connections."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return found
 
 
 def client_of(endpoint: str) -> Any:
