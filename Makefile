@@ -33,7 +33,7 @@ demo: $(VENV)/.runtime $(SMOLLM2)  ## tune SmolLM2-135M on CLINC150 intents and 
 	$(BIN)/sftjobs run examples/intent/run.yaml
 
 test: $(VENV)/.dev $(SMOLLM2)  ## every test that needs no cluster, seconds per tier
-	$(BIN)/python hack/run_tiers.py lint unit store agent chain stage browser
+	$(BIN)/python hack/run_tiers.py lint unit store agent chain cli stage browser
 
 lint: $(VENV)/.dev  ## ruff, mypy, import contracts, generated files
 	$(BIN)/python hack/run_tiers.py lint
