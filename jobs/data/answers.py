@@ -48,7 +48,7 @@ class AnswerRule:
             return None
         meant = nearest(answer, self._labels)
         known = listed(self._labels[:_MANY], "and") + (" ..." if len(self._labels) > _MANY else "")
-        hint = f"did you mean {meant!r}?" if meant else f"the prompt's labels are {known}"
+        hint = f"did you mean {meant!r}?" if meant else f"they are {known}."
         return f"label {shortened(answer)!r} is not one of the prompt's labels; {hint} Correct it or add it to `labels`"
 
     def _json_error(self, answer: str) -> str | None:

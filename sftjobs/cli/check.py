@@ -23,12 +23,21 @@ def command(file: Path, show: int, resolved: bool, form: str) -> None:
     Renders a few examples with the trained tokens marked, counts tokens and labels, and gives advice with reasons.
     Writes nothing. Exit code 10 if there is a problem.
     """
+    from dataclasses import asdict
+
     from sftjobs.cli.check_view import show_answer
     from sftjobs.cli.context import plan_loaded, store_spec
+    from sftjobs.errors import SpecError
     from sftjobs.spec.load import load
     from sftjobs.store.open import open_store
 
-    loaded = load(file)
+    try:
+        loaded = load(file)
+    except SpecError as error:
+        if form == "json":  # problems are what this verb is asked for, in the same form as those of the data
+            show_json({"problems": [{**asdict(problem), "column": None} for problem in error.problems]})
+            sys.exit(10)
+        raise
     out, progress = console(), console(stderr=True)
     if form == "text":
         out.print(f"{file}: no problem in run.yaml and the prompt")

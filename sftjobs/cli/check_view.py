@@ -1,5 +1,6 @@
 """The answer of `python -m jobs.data.check`, for people."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,26 +10,40 @@ from sftjobs.cli.output import table
 
 
 def show_answer(answer: dict[str, Any], out: Console) -> None:
-    """Problems first; then tables, examples and advice."""
-    for problem in answer["problems"]:
-        place = ":".join(str(problem[part]) for part in ("file", "line", "column") if problem[part] is not None)
-        out.print(f"  {place}: {problem['message']}", style="red", soft_wrap=True)
-    more = answer.get("more_problems", 0)
-    if more:
-        out.print(f"  and {more:,} more")
-    if answer["problems"]:
-        out.print(f"{len(answer['problems']) + more:,} problems in the data", style="bold red")
+    """Tables, then examples and advice; if there are problems, only these come after the tables."""
     tables = answer["tables"]
     if tables:
         _show_tasks(tables["tasks"], out)
         _show_labels(tables["labels"], out)
         _show_tokens(tables["tokens"], out)
+    if answer["problems"]:
+        _show_problems(answer["problems"], answer.get("more_problems", 0), out)
+        return
     for example in answer["rendered"]:
         _show_example(example, out)
+    if answer["advice"] or answer["notes"]:
+        out.print()
     for advice in answer["advice"]:
         out.print(f"advice: {advice['text']} ({advice['reason']})", soft_wrap=True)
     for note in answer["notes"]:
         out.print(f"note: {note}", soft_wrap=True)
+
+
+def _show_problems(problems: list[dict[str, Any]], more: int, out: Console) -> None:
+    count = len(problems) + more
+    out.print(f"\n{count:,} problem{'s' if count != 1 else ''} in the data:", style="bold red")
+    for problem in problems:
+        places = (_from_here(problem["file"]), problem["line"], problem["column"])
+        place = ":".join(str(part) for part in places if part is not None)
+        out.print(f"  {place}: {problem['message']}", style="red", soft_wrap=True)
+    if more:
+        out.print(f"  and {more:,} more")
+
+
+def _from_here(file: str) -> str:
+    """A path below the current folder as a person there would write it."""
+    path, here = Path(file), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else file
 
 
 def _show_tasks(tasks: list[dict[str, Any]], out: Console) -> None:
@@ -73,5 +88,5 @@ def _show_example(example: dict[str, Any], out: Console) -> None:
             text.append(segment, style="bold reverse green")
         else:
             text.append(f"⟦{segment}⟧")
+    text.rstrip()
     out.print(text, soft_wrap=True)
-    out.print()

@@ -9,7 +9,7 @@ import yaml
 
 from sftjobs.cli.output import console
 from sftjobs.controller.status import controller_of
-from sftjobs.errors import BusyError
+from sftjobs.errors import BusyError, SpecError
 from sftjobs.plan.facts import resolve
 from sftjobs.plan.make import make
 from sftjobs.plan.types import RunPlan
@@ -91,12 +91,32 @@ def find_store(uri: str | None) -> Store:
     if uri is not None:
         return open_store(uri, here)
     if (here / DEFAULT_FILE).is_file():
-        loaded = load(here / DEFAULT_FILE, check_files=False)
-        return open_store(store_spec(loaded.spec), loaded.folder)
+        return open_store(_store_named_in(here / DEFAULT_FILE), here)
     if (here / DEFAULT_STORE).is_dir():
         return open_store(DEFAULT_STORE, here)
     message = f"no {DEFAULT_FILE} and no {DEFAULT_STORE}/ in {here}; give --store URI or set SFTJOBS_STORE_URI"
     raise click.UsageError(message)
+
+
+def _store_named_in(file: Path) -> StoreSpec:
+    """The store of a run.yaml; what else is wrong with the file does not matter to somebody who asks for a status."""
+    try:
+        return store_spec(load(file, check_files=False).spec)
+    except SpecError as error:
+        store = _store_alone(file)
+        if store is None:
+            raise error
+        return store
+
+
+def _store_alone(file: Path) -> StoreSpec | None:
+    """`store` of a run.yaml that cannot be loaded as a whole, None if it cannot be read either."""
+    try:
+        raw = yaml.safe_load(file.read_bytes())
+        named = raw.get("store", DEFAULT_STORE)
+        return StoreSpec(uri=named) if isinstance(named, str) else StoreSpec.model_validate(named)
+    except (OSError, UnicodeError, AttributeError, ValueError, yaml.YAMLError):
+        return None
 
 
 def owner(name: str, backend: str, file: Path, now: float) -> Owner:

@@ -1,7 +1,10 @@
 """The command line. Each verb is one module, imported only when it is used: `sftjobs --help` must answer at once."""
 
 import importlib
+import io
+import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -27,6 +30,10 @@ VERBS: dict[str, str] = {
     "completion": "Print the shell completion script.",
 }
 """Verb -> its line in the help. The module is `sftjobs.cli.<verb>`, with a click command named `command`."""
+
+
+READER_GONE = 128 + 13
+"""Exit code when the reader of the output has gone, as the shell gives it for every other program (SIGPIPE)."""
 
 
 class LazyVerbs(click.Group):
@@ -73,21 +80,53 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: a user's mistake ends with its message and exit code, never with a traceback."""
+    _prepare_streams()
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = READER_GONE
+    _drop_unread()
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    """Run the verb; returns the exit code."""
     try:
         cli.main(standalone_mode=False)
+    except SystemExit as exit_:
+        return exit_.code
     except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        return exit_.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(10 if isinstance(error, click.UsageError) else error.exit_code)
+        return 10 if isinstance(error, click.UsageError) else error.exit_code
     except (click.Abort, KeyboardInterrupt):
         print("interrupted; nothing is lost, run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+        return 130
     except SftError as error:
         from sftjobs.cli.output import show_error  # rich is not needed for `--help`
 
         show_error(error)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # `sftjobs logs | head` ends without a message
-        sys.exit(0)
+        return int(error.exit_code)
+    return 0
+
+
+def _prepare_streams() -> None:
+    """Neither a closed stream (`>&-`) nor a terminal that lacks a character is a reason to fail."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # in JSON, too, this is the same character
+
+
+def _drop_unread() -> None:
+    """The reader of a pipe may have gone (`| head`): what is still in buffers goes nowhere, without a message."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

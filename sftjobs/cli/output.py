@@ -16,11 +16,22 @@ OUTPUT = click.option(
 """The option that every verb with a result has."""
 
 
+class PipeConsole(Console):
+    """Leaves it to `sftjobs.cli.main` what happens when the reader of a pipe has gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Silent from now on. Raises BrokenPipeError."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
 def console(stderr: bool = False) -> Console:
     """A rich console that neither guesses markup in user text nor breaks lines when it is not a terminal."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 160
-    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width, soft_wrap=not stream.isatty())
+    return PipeConsole(
+        file=stream, highlight=False, markup=False, emoji=False, width=width, soft_wrap=not stream.isatty()
+    )
 
 
 def show_json(value: Any) -> None:

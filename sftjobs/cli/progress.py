@@ -1,6 +1,7 @@
 """Progress of a run while its controller works: a live table on a terminal, plain lines elsewhere."""
 
 import time
+from contextlib import suppress
 from types import TracebackType
 
 from rich.live import Live
@@ -49,8 +50,9 @@ class RunProgress:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """A line above the live table."""
-        self._console.print(text)
+        """A line above the live table. A run outlives the reader of its progress (`| head`)."""
+        with suppress(BrokenPipeError):
+            self._console.print(text)
 
     def on_trouble(self, trouble: Trouble | None) -> None:
         """Store or backend do not answer, or do again."""
@@ -65,27 +67,21 @@ class RunProgress:
         rows = [(name, *self._row(name, seen)) for name in seen.stages]
         if self._is_live:
             self._live.update(_table(rows))
-        else:
-            self._lines(rows)
-            return
-        for name, state, detail in rows:
-            if state in ("done", "cached") and self._said.get(name) != state:
-                self._said[name] = state
-                summary = self._summary(seen.stages[name])
-                self.say(f"  {name:14} {state:8} {detail}{summary}")
+        self._lines(rows, seen)
 
-    def _lines(self, rows: list[tuple[str, str, str]]) -> None:
+    def _lines(self, rows: list[tuple[str, str, str]], seen: Observed) -> None:
+        """What stays: the numbers of a stage when it begins, its end; without a terminal also how it goes on."""
         now = time.monotonic()
         for name, state, detail in rows:
             changed = self._said.get(name) != state
-            due = state == "running" and now - self._said_at.get(name, now) >= LINE_EVERY_S
-            if (changed and state != "pending") or due:
+            lasting = state in ("done", "cached") or (not self._is_live and state != "pending")
+            due = state == "running" and now - self._said_at.get(name, now) >= LINE_EVERY_S and not self._is_live
+            if (changed and lasting) or due:
                 self.say(f"  {name:14} {state:8} {detail}".rstrip())
                 self._said_at[name] = now
+            if changed and state == "running" and (summary := _summary(seen.stages[name])):
+                self.say(f"  {name:14} {summary}")
             self._said[name] = state
-
-    def _summary(self, view: StageView) -> str:
-        return f"  {view.plan.summary}" if view.plan is not None and view.plan.summary else ""
 
     def _read_heartbeats(self, seen: Observed) -> None:
         if time.monotonic() - self._read_at < HEARTBEAT_EVERY_S:
@@ -112,7 +108,8 @@ class RunProgress:
             attempt = (
                 f"attempt {view.open.number + 1}, " if view.open.number > seen.session.attempts.get(name, 0) else ""
             )
-            return "running", attempt + (describe(beat) if beat is not None else "starting")
+            since = duration(time.monotonic() - self._began[name])
+            return "running", attempt + (describe(beat, since) if beat is not None else "starting")
         place = places_of(self._plan, seen)[name]
         if place.kind == "failed":
             return "failed", place.message
@@ -121,10 +118,15 @@ class RunProgress:
         return "pending", ""
 
 
-def describe(beat: Heartbeat) -> str:
-    """`train 34/49 steps, loss 0.213, 1,250 tokens/s, 1 min 10 s to go`."""
+def _summary(view: StageView) -> str:
+    return view.plan.summary if view.plan is not None else ""
+
+
+def describe(beat: Heartbeat, since: str) -> str:
+    """`train 34/49 steps, loss 0.213, 1,250 tokens/s, 1 min 10 s to go`; before the first step `loading, for 8 s`."""
     if beat.state != "running" or beat.step is None:
-        return beat.phase or beat.message or beat.state
+        what = beat.phase or beat.message or ("loading" if beat.state == "running" else beat.state)
+        return f"{what}, for {since}"
     parts = [f"{beat.phase} {beat.step:,}" + (f"/{beat.total:,}" if beat.total else "") + f" {beat.unit}"]
     if beat.loss is not None:
         parts.append(f"loss {beat.loss:.3f}")

@@ -107,7 +107,7 @@ def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, epoc
         f"micro batch {config.micro_batch_size}",
         f"accumulation {config.gradient_accumulation_steps}",
         f"global batch {batch}",
-        f"{config.steps:,} steps",
+        f"{config.steps:,} step{'s' if config.steps != 1 else ''}",
         f"{epochs} epoch{'s' if epochs != 1 else ''}",
         f"{supervised:,} supervised tokens",
     ]

@@ -48,7 +48,8 @@ def read_text_file(path: Path, shown: str, way_out: str, named_at: Problem | Non
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise stop(missing(path) + hint) from None
+        found = missing(path)
+        raise stop(f"{found} Else: {way_out}" if hint and found.endswith("?") else found + hint) from None
     except (OSError, ValueError) as error:
         raise stop(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(text) > MAX_BYTES:
