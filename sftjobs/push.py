@@ -48,10 +48,11 @@ def _uri(store: Store, external: External, source: Path) -> str:
     return f"{STORE_SCHEME}{external.digest}/{source.name}/"
 
 
-def pushed_spec(spec: RunSpec, uris: dict[str, str]) -> bytes:
-    """run.yaml with the prompt inside and every pushed input by its URI; defaults are left out."""
+def pushed_spec(spec: RunSpec, uris: dict[str, str], store: Store) -> bytes:
+    """run.yaml with the prompt inside, every pushed input by its URI and the store that has them; no defaults."""
     value: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True)
     value["name"] = spec.name
+    value["store"] = {**value.get("store", {}), "uri": store.uri}  # a relative folder would be another one elsewhere
     data = value["data"]
     for name, uri in uris.items():
         kind, _, task = name.partition(".")

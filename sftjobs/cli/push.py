@@ -27,6 +27,6 @@ def command(file: Path, target: Path | None) -> None:
     with transfer_bar("push", total) as on_bytes:
         uris = push_inputs(planned.spec, planned.plan.facts, planned.store, on_bytes, say=out.print)
     written = target or file.with_suffix(".pushed.yaml")
-    written.write_bytes(pushed_spec(planned.spec, uris))
+    written.write_bytes(pushed_spec(planned.spec, uris, planned.store))
     out.print(f"{len(uris)} inputs, {size(total)}, are in {planned.store.uri}")
     out.print(f"written: {written}")

@@ -138,9 +138,7 @@ def test_a_pushed_run_has_the_same_keys(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(uris) == {"model", "task.t", "held_out"}
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    text = yaml.safe_load(pushed_spec(loaded.spec, uris))
-    text["store"] = store.uri
-    (elsewhere / "run.yaml").write_text(yaml.safe_dump(text))
+    (elsewhere / "run.yaml").write_bytes(pushed_spec(loaded.spec, uris, store))
     again = load(elsewhere / "run.yaml")
     pushed = resolve(again.spec, again.folder, store)
     first, second = make(loaded.spec, facts), make(again.spec, pushed)
