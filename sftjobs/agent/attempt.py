@@ -120,7 +120,7 @@ class Attempt:
 
         workdir.make()
         workdir.plan.write_bytes(readable(plan.model_dump(mode="json")))
-        fetch_inputs(self.store, self._open_uri, plan, workdir.inputs, on_bytes)
+        fetch_inputs(self.store, self._open_uri, plan, workdir.inputs, on_bytes, self.environment.run_id)
         resume = checkpoints.fetch_newest(
             self.store, plan.kind, plan.key, plan.resources.world_size, workdir.resume, self.log.say, on_bytes
         )

@@ -20,9 +20,14 @@ WAY_OUT = "plan the run again with `sftjobs run`, or restore the file"
 
 
 def fetch_inputs(
-    store: Store, open_uri: OpenUri, plan: StagePlan, folder: Path, on_bytes: OnBytes | None = None
+    store: Store,
+    open_uri: OpenUri,
+    plan: StagePlan,
+    folder: Path,
+    on_bytes: OnBytes | None = None,
+    run_id: str = "RUN",
 ) -> None:
-    """Make `folder/<name>` for every input.
+    """Make `folder/<name>` for every input; `run_id` is for the way out that a message names.
 
     Raises DataError (exit 10) if an input is damaged or is not what was planned: trying again would not help.
     """
@@ -30,7 +35,7 @@ def fetch_inputs(
         target = folder / name
         target.mkdir()
         if item.artifact is not None:
-            _fetch_artifact(store, item.artifact, item, target, name, on_bytes)
+            _fetch_artifact(store, item.artifact, item, target, name, run_id, on_bytes)
         else:
             assert item.external is not None
             _fetch_external(store, open_uri, item.external, item, target, name, on_bytes)
@@ -48,7 +53,13 @@ def wanted(files: list[FileEntry], item: FinishedInput) -> list[FileEntry]:
 
 
 def _fetch_artifact(
-    store: Store, artifact: ArtifactRef, item: FinishedInput, target: Path, name: str, on_bytes: OnBytes | None
+    store: Store,
+    artifact: ArtifactRef,
+    item: FinishedInput,
+    target: Path,
+    name: str,
+    run_id: str,
+    on_bytes: OnBytes | None,
 ) -> None:
     prefix = names.incarnation_prefix(artifact.kind, artifact.key, artifact.incarnation) + names.CONTENT
     if item.folder:
@@ -59,7 +70,8 @@ def _fetch_artifact(
             raise DataError(f"input {name}: the artifact has digest {manifest.digest}, planned was {artifact.digest}")
         fetch_tree(store, prefix, _needed(manifest.content, item, name), target, on_bytes)
     except DamagedError as damage:
-        raise DataError(f"input {name}: {damage}") from damage
+        message = str(damage).replace("discard RUN STAGE", f"discard {run_id} {item.stage or 'STAGE'}")
+        raise DataError(f"input {name}: {message}") from damage
 
 
 def _needed(files: list[FileEntry], item: FinishedInput, name: str) -> list[FileEntry]:

@@ -57,7 +57,7 @@ def _finished(plan: RunPlan, item: StageInput, inputs: Inputs) -> FinishedInput:
     if item.external is not None:
         return FinishedInput(external=plan.facts.externals[item.external], folder=item.folder, include=item.include)
     artifact = item.artifact if item.stage is None else inputs[item.stage][0]
-    return FinishedInput(artifact=artifact, folder=item.folder, include=item.include)
+    return FinishedInput(artifact=artifact, folder=item.folder, include=item.include, stage=item.stage)
 
 
 def _as_planned(node: StageNode, inputs: Inputs) -> Decided:

@@ -153,6 +153,8 @@ class FinishedInput(Document):
     external: External | None = None
     folder: str = ""
     include: list[str] = []
+    stage: str | None = None
+    """The stage of this run that made it; for messages only."""
 
     @property
     def digest(self) -> str:

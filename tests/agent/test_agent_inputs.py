@@ -13,7 +13,7 @@ from sftjobs.names import Exit
 from sftjobs.plan.types import ArtifactRef, External, FinishedInput, Manifest, StagePlan
 from sftjobs.store.base import Store
 from sftjobs.store.folder import FolderStore
-from tests.support.agent_runner import AgentBench, external_file
+from tests.support.agent_runner import RUN_ID, AgentBench, external_file
 
 KEY = "0" * 64
 
@@ -153,10 +153,10 @@ def test_an_agent_with_a_damaged_input_names_file_and_way_out(bench: AgentBench)
     ref = artifact(bench, {"source.txt": "text"})
     path = Path(bench.store.uri, names.incarnation_prefix("data", KEY, 1), "content/source.txt")
     path.write_text("tixt")
-    agent = bench.run(bench.plan(inputs={"source": FinishedInput(artifact=ref)}))
+    agent = bench.run(bench.plan(inputs={"source": FinishedInput(artifact=ref, stage="made-it")}))
     assert agent.process.returncode == Exit.BAD_CONFIG
     assert "content/source.txt is damaged" in agent.termination.message
-    assert "sftjobs discard RUN STAGE" in agent.termination.message
+    assert f"sftjobs discard {RUN_ID} made-it" in agent.termination.message
 
 
 def test_an_agent_skips_a_damaged_checkpoint(bench: AgentBench, tmp_path: Path) -> None:
