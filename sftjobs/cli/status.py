@@ -11,11 +11,14 @@ from sftjobs.cli.output import OUTPUT, console, duration, show_json, table
 @click.argument("run")
 @click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until the run has ended.")
+@click.option("--stalled-after", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
+              help="Without a heartbeat for so long a running stage is called stalled.")  # fmt: skip
 @OUTPUT
-def command(run: str, store_uri: str | None, watch: bool, form: str) -> None:
+def command(run: str, store_uri: str | None, watch: bool, stalled_after: float, form: str) -> None:
     """Show where RUN is, from the store alone: it needs neither the machine nor the cluster that runs it.
 
-    `stalled`: no heartbeat for a minute. `interrupted`: nobody controls the run; `sftjobs resume` goes on with it.
+    `stalled`: no heartbeat for a minute, though one comes every 5 s. `interrupted`: nobody controls the run;
+    `sftjobs resume` goes on with it.
     """
     from sftjobs import runs
     from sftjobs.cli.context import find_store
@@ -42,9 +45,9 @@ def command(run: str, store_uri: str | None, watch: bool, form: str) -> None:
         if state.verdict is not None and state.verdict.message:
             out.print(f"{state.verdict.outcome}: {state.verdict.message}")
 
-    state = run_state(store, run_id)
+    state = run_state(store, run_id, stalled_after_s=stalled_after)
     show(state)
     while watch and state.state in ("running", "pending"):
         time.sleep(2)
-        state = run_state(store, run_id)
+        state = run_state(store, run_id, stalled_after_s=stalled_after)
         show(state)

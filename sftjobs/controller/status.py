@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from sftjobs import names
@@ -55,7 +56,14 @@ class RunState(Document):
     stages: list[StageState]
 
 
-def run_state(store: Store, run_id: str, *, finish: FinishStage = finish_stage, now: float | None = None) -> RunState:
+def run_state(
+    store: Store,
+    run_id: str,
+    *,
+    finish: FinishStage = finish_stage,
+    now: float | None = None,
+    stalled_after_s: float = STALLED_AFTER_S,
+) -> RunState:
     """Raises NotFoundError if there is no such run."""
     now = time.time() if now is None else now
     plan, owner = read_plan(store, run_id), read_owner(store, run_id)
@@ -65,8 +73,9 @@ def run_state(store: Store, run_id: str, *, finish: FinishStage = finish_stage, 
     views = StageReader(store, plan, run_id, finish).read()
     places = places_of(plan, Observed(run_id, now, session, views, jobs={}))
     controller = controller_of(store, run_id)
+    clock = _Clock(now, stalled_after_s)
     stages = [
-        _stage(store, run_id, node.name, node.kind, views[node.name], places[node.name], session, verdict, now)
+        _stage(store, run_id, node.name, node.kind, views[node.name], places[node.name], session, verdict, clock)
         for node in plan.stages
     ]
     return RunState(
@@ -78,6 +87,12 @@ def run_state(store: Store, run_id: str, *, finish: FinishStage = finish_stage, 
         controller=controller,
         stages=stages,
     )
+
+
+@dataclass(frozen=True)
+class _Clock:
+    now: float
+    stalled_after_s: float
 
 
 def read_heartbeat(store: Store, run_id: str, stage: str, attempt: int, node: int = 0) -> Heartbeat | None:
@@ -114,11 +129,11 @@ def _stage(
     place: Place,
     session: Session,
     verdict: Verdict | None,
-    now: float,
+    clock: _Clock,
 ) -> StageState:
     recent = view.attempts[session.attempts.get(name, 0) :]
     heartbeat = read_heartbeat(store, run_id, name, view.open.number) if view.open is not None else None
-    state, message = _state(name, view, place, session, verdict, heartbeat, now)
+    state, message = _state(name, view, place, session, verdict, heartbeat, clock)
     starts, ends = _times(recent)
     return StageState(
         name=name,
@@ -140,14 +155,14 @@ def _state(
     session: Session,
     verdict: Verdict | None,
     heartbeat: Heartbeat | None,
-    now: float,
+    clock: _Clock,
 ) -> tuple[
     Literal["pending", "waiting", "running", "stalled", "succeeded", "skipped", "failed", "cancelled"],
     str,
 ]:
     if view.open is not None and not view.committed:
-        silent = now - (heartbeat.t if heartbeat is not None else view.open.intent.created)
-        if silent > STALLED_AFTER_S:
+        silent = clock.now - (heartbeat.t if heartbeat is not None else view.open.intent.created)
+        if silent > clock.stalled_after_s:
             return "stalled", f"no heartbeat for {silent:.0f} s"
         return "running", heartbeat.message if heartbeat is not None else "starting"
     if view.committed:
