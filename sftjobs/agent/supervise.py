@@ -53,8 +53,9 @@ class Supervisor:
         try:
             while True:
                 self.progress.read()
+                running = self.ranks.running()  # before the look at their ends: a rank may end between the two
                 ends = self._ends(seen)
-                if not self.ranks.running():
+                if not running:
                     return Outcome("ended", ends, asked)
                 if first_failure(ends, asked) is not None:
                     return self._peers_gone(seen, asked)
