@@ -46,17 +46,18 @@ class StageReader:
 
     def _view(self, node: StageNode, attempts: list[Attempt]) -> StageView:
         plan = self._plan_of(node)
-        done = self._done.get(node.name) or self._look_for_commit(node, plan)
-        view = StageView(
+        done, busy = self._done.get(node.name), None
+        if plan is not None and done is None and all(attempt.result is not None for attempt in attempts):
+            busy = self._holder(plan)  # before COMMIT: whoever has released the LEASE in between has committed
+        done = done or self._look_for_commit(node, plan)
+        return StageView(
             plan=plan,
             refusal=self._refusals.get(node.name),
             committed=done is not None,
             committed_for_s=time.monotonic() - done.since if done is not None else 0.0,
             attempts=tuple(attempts),
+            busy=busy if done is None else None,
         )
-        if plan is None or done is not None or view.open is not None:
-            return view
-        return StageView(plan, view.refusal, attempts=view.attempts, busy=self._holder(plan))
 
     def _plan_of(self, node: StageNode) -> StagePlan | None:
         """The finished plan, once every input is committed."""
