@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.chain_runs import ChainRun
+from tests.support.whole_run import WholeRun, make_inputs
 
 SHM = Path("/dev/shm")
 
@@ -32,3 +33,19 @@ def make(root: Path) -> Iterator[Callable[..., ChainRun]]:
     yield _make
     for chain in made:
         chain.kill_all()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
+    """A whole run that nobody touched; tests that change anything work on a copy of it."""
+    whole = WholeRun(make_inputs(tmp_path_factory.mktemp("whole") / "run"))
+    (whole.folder / "first.txt").write_text(whole.cli("run"), encoding="utf-8")
+    return whole
+
+
+@pytest.fixture
+def whole_copy(undisturbed: WholeRun, tmp_path: Path) -> Iterator[WholeRun]:
+    """The undisturbed run in another folder, with a store of its own."""
+    whole = undisturbed.copy(tmp_path / "run")
+    yield whole
+    whole.kill_all()
