@@ -49,7 +49,7 @@ def label_counts(entries: Sequence[Entry], config: DataConfig) -> dict[str, int]
     if config.prompt.output.format != "label":
         return {}
     found = Counter(entry.example.label for entry in entries)
-    return {label: found[label] for label in config.prompt.labels}
+    return {label: found[label] for label in config.ordered_prompt.labels}
 
 
 def shared_tokens(entries: Sequence[Entry]) -> int:

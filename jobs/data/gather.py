@@ -33,7 +33,7 @@ def gather(
 
     `files` is by input name. `limit`: read at most so many records of each file.
     """
-    prompt = Prompt(config.prompt)
+    prompt = Prompt(config.ordered_prompt)
     entries: list[Entry] = []
     for task, source, side in sources(config):
         given = files[source.input]

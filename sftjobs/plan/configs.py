@@ -58,6 +58,9 @@ class DataConfig(Document):
     """Read, normalise, deduplicate, split, exclude held-out, limit, select."""
 
     prompt: PromptSpec
+    label_order: list[str] = []
+    """The labels in the order of the prompt file, which is the order that a model reads: in a stored document keys are
+    sorted. Empty: no labels, or a plan of before this field."""
     tasks: dict[str, SourceConfig]
     general: SourceConfig | None = None
     held_out: SourceConfig | None = None
@@ -67,6 +70,12 @@ class DataConfig(Document):
     select: SelectConfig | None = None
     max_tokens: int
     seed: int
+
+    @property
+    def ordered_prompt(self) -> PromptSpec:
+        """`prompt` with its labels in the order of the prompt file."""
+        labels = {label: self.prompt.labels[label] for label in self.label_order} or self.prompt.labels
+        return self.prompt.model_copy(update={"labels": labels})
 
 
 class TaskCounts(Document):

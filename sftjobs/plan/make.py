@@ -90,6 +90,7 @@ def data_config(spec: RunSpec) -> DataConfig:
     data = spec.data
     return DataConfig(
         prompt=prompt,
+        label_order=list(prompt.labels),
         tasks={name: _source(f"task.{name}", task, prompt) for name, task in data.tasks.items()},
         general=None if data.general is None else _source("general", data.general, prompt),
         held_out=None if data.held_out.path is None else _source("held_out", data.held_out, prompt),

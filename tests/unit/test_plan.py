@@ -2,10 +2,11 @@
 
 import pytest
 
-from sftjobs.canonical import canonical
+from sftjobs.canonical import canonical, digest, readable
+from sftjobs.plan.configs import DataConfig
 from sftjobs.plan.finish import finish, ready
 from sftjobs.plan.key import differences
-from sftjobs.plan.make import make
+from sftjobs.plan.make import data_config, make
 from sftjobs.plan.types import RunPlan, StagePlan
 from tests.support.specs import artifact, data_counts, external, make_facts, make_spec
 
@@ -33,7 +34,7 @@ def test_chain_without_import_and_with_it() -> None:
     assert names == ["data", "train", "eval-base", "eval-tuned", "compare"]
     facts = make_facts()
     facts = facts.model_copy(update={"externals": {**facts.externals, "model": external("m.gguf")}})
-    assert [stage.name for stage in make(make_spec(), facts).stages][0] == "import"
+    assert make(make_spec(), facts).stages[0].name == "import"
 
 
 def test_compare_to_adds_the_previous_model() -> None:
@@ -137,3 +138,14 @@ def test_per_task_epochs() -> None:
 
 def test_generation_stops_soon_after_the_longest_answer() -> None:
     assert finished(make(make_spec(), make_facts()), "eval-base").config["max_new_tokens"] == 12
+
+
+def test_labels_keep_the_order_of_the_prompt_file() -> None:
+    """Stored documents have sorted keys, and a model reads the labels in the order in which the user wrote them."""
+    prompt = {"input": "{{ text }}", "labels": {"b": "first", "a": "second"}, "output": {"format": "label"}}
+    config = data_config(make_spec(prompt=prompt))
+    stored = DataConfig.model_validate_json(readable(config.model_dump(mode="json")))
+    assert list(stored.prompt.labels) == ["a", "b"]
+    assert list(stored.ordered_prompt.labels) == ["b", "a"]
+    other = data_config(make_spec(prompt={**prompt, "labels": {"a": "second", "b": "first"}}))
+    assert digest(other.model_dump(mode="json")) != digest(config.model_dump(mode="json"))
