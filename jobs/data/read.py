@@ -93,7 +93,8 @@ def _json_message(text: str, error: json.JSONDecodeError) -> str:
         hint = "; the line ends in the middle of the record: was the file cut short, or a record spread over lines?"
     if text.lstrip().startswith("["):
         hint = "; this looks like one JSON list: a .jsonl file has one {...} per line (jq -c '.[]' makes one)"
-    return f"not JSON: {error.msg} at …{excerpt}…{hint}"
+    what = error.msg.removesuffix(" starting at").removesuffix(" at")
+    return f"not JSON: {what} at …{excerpt}…{hint}"
 
 
 def _read_csv(file: SourceFile, report: Report) -> Iterator[Record]:

@@ -1,5 +1,7 @@
 """`sftjobs discard`."""
 
+import sys
+
 import click
 
 from sftjobs.cli.output import console
@@ -29,7 +31,14 @@ def command(run: str, stage: str, store_uri: str | None, yes: bool) -> None:
     kind, key = states[stage].kind, states[stage].key
     if key is None:
         raise DataError(f"stage {stage} of run {run_id} was never started, its inputs are missing: nothing to discard")
-    if not yes:
-        click.confirm(f"delete the result of {stage} ({kind}/{key[:12]}) from {store.uri}?", abort=True)
+    if not yes and not _agreed(f"delete the result of {stage} ({kind}/{key[:12]}) from {store.uri}?"):
+        console(stderr=True).print("nothing was deleted")
+        sys.exit(130)
     stages.discard(store, kind, key)
     console().print(f"discarded {stage} of {run_id}; `sftjobs resume {run_id}` makes it again")
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise click.UsageError("nothing was deleted: there is no terminal to ask on; give --yes")
+    return click.confirm(question)

@@ -82,7 +82,8 @@ def _say(store: Store, plan: RunPlan, run_id: str, verdict: Verdict, local: Path
     if verdict.outcome == "failed":
         error.print(f"run {run_id} failed in stage {verdict.stage} ({verdict.failure}): {verdict.message}", style="red")
         error.print(f"log: sftjobs logs {run_id} {verdict.stage}")
-        error.print("after mending the cause, the same command goes on; what is committed is not made again")
+        again = "`sftjobs run`" if verdict.failure == "config" else f"`sftjobs resume {run_id}`"
+        error.print(f"after mending the cause, {again} goes on; what is committed is not made again")
     elif verdict.outcome == "cancelled":
         error.print(f"run {run_id} was cancelled; `sftjobs resume {run_id}` goes on with it")
     elif verdict.outcome == "stopped":

@@ -93,11 +93,10 @@ def main() -> None:
 def _run() -> int | str | None:
     """Run the verb; returns the exit code."""
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)
     except SystemExit as exit_:
-        return exit_.code
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
+        # click answers a reader that has gone with exit code 1, which here means something else
+        return READER_GONE if isinstance(exit_.__context__, BrokenPipeError) else exit_.code
     except click.ClickException as error:
         error.show()
         return 10 if isinstance(error, click.UsageError) else error.exit_code
@@ -109,7 +108,7 @@ def _run() -> int | str | None:
 
         show_error(error)
         return int(error.exit_code)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _prepare_streams() -> None:

@@ -112,10 +112,15 @@ class RunProgress:
             return "running", attempt + (describe(beat, since) if beat is not None else "starting")
         place = places_of(self._plan, seen)[name]
         if place.kind == "failed":
-            return "failed", place.message
+            return "failed", _first_line(place.message)
         if place.kind in ("busy", "backoff"):
-            return "waiting", place.message
+            return "waiting", _first_line(place.message)
         return "pending", ""
+
+
+def _first_line(message: str) -> str:
+    """The rest is in what the run says at its end, and in the log."""
+    return message.partition("\n")[0]
 
 
 def _summary(view: StageView) -> str:

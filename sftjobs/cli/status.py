@@ -40,7 +40,7 @@ def command(run: str, store_uri: str | None, watch: bool, stalled_after: float, 
             ended = stage.finished or (time.time() if stage.started else None)
             spent = duration(ended - stage.started) if ended and stage.started else ""
             detail = describe(stage.heartbeat, spent) if stage.heartbeat and stage.state == "running" else stage.message
-            shown.add_row(stage.name, stage.state, str(stage.attempts), spent, detail)
+            shown.add_row(stage.name, stage.state, str(stage.attempts), spent, detail.partition("\n")[0])
         out.print(shown)
         if state.verdict is not None and state.verdict.message:
             out.print(f"{state.verdict.outcome}: {state.verdict.message}")

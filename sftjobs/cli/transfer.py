@@ -13,6 +13,7 @@ from sftjobs.store.base import OnBytes
 def transfer_bar(what: str, total: int) -> Iterator[OnBytes]:
     """Yields the callback that moves the bar; safe from any thread."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+    where = console(stderr=True)
+    with Progress(*columns, console=where, transient=True, disable=not where.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda moved: progress.advance(task, moved)
