@@ -1,0 +1,159 @@
+"""Mistakes in run.yaml, the prompt and the names of files: what a person sees, and that nothing was begun."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sftjobs.names import Exit
+from tests.support.cli_run import RUN, CliRun, records
+
+
+def mistyped_key(run: CliRun) -> None:
+    run.change("epochs", "epoch")
+
+
+def wrong_type(run: CliRun) -> None:
+    run.change("epochs: 1", "epochs: lots")
+
+
+def missing_file(run: CliRun) -> None:
+    (run.folder / "train.jsonl").unlink()
+
+
+def empty_file(run: CliRun) -> None:
+    run.write("train.jsonl", "")
+
+
+def csv_without_column(run: CliRun) -> None:
+    run.change("train.jsonl", "train.csv")
+    run.write("train.csv", "text,lable\nwhere is it,delivery\n")
+
+
+def prompt_without_column(run: CliRun) -> None:
+    run.change("{{ text }}", "{{ txt }}", "prompt.yaml")
+
+
+def model_without_tokenizer(run: CliRun) -> None:
+    for file in (run.folder / "model").glob("tokenizer*"):
+        file.unlink()
+
+
+def empty_spec(run: CliRun) -> None:
+    run.write("run.yaml", "")
+
+
+def no_spec(run: CliRun) -> None:
+    (run.folder / "run.yaml").unlink()
+
+
+def broken_encoding(run: CliRun) -> None:
+    run.write("run.yaml", RUN.encode() + b"# \xff\n")
+
+
+CASES: list[tuple[Callable[[CliRun], None], list[str]]] = [
+    (mistyped_key, ["run.yaml:8: train.epoch: unknown key, did you mean epochs?"]),
+    (wrong_type, ["run.yaml:8: train.epochs: 'lots' is text; expected a whole number, at least 1"]),
+    (missing_file, ["run.yaml:6: data.tasks.tickets.path: train.jsonl (DIR/train.jsonl): not found; the folder has"]),
+    (empty_file, ["run.yaml:6: data.tasks.tickets.path: train.jsonl (DIR/train.jsonl): the file is empty"]),
+    (csv_without_column, [
+        "run.yaml:6: data.tasks.tickets.path: train.csv: no column 'label'; did you mean lable? "
+        "the columns are text, lable; columns: {output: NAME} names the one with the expected answer"
+    ]),
+    (prompt_without_column, [
+        "run.yaml:6: data.tasks.tickets.path: train.jsonl: no column for {{ txt }} in input of prompt.yaml; "
+        "did you mean text? the columns are text, label",
+        "run.yaml:7: data.held_out.path: held_out.jsonl: no column for {{ txt }}",
+    ]),
+    (model_without_tokenizer, [
+        "run.yaml:2: model: model (DIR/model): no tokenizer; save it there with tokenizer.save_pretrained(folder)"
+    ]),
+    (empty_spec, ["run.yaml: the file is empty; sftjobs init NAME writes one to start from"]),
+    (no_spec, ["run.yaml: not found; did you mean prompt.yaml? Else: sftjobs init NAME writes one to start from"]),
+    (broken_encoding, ["run.yaml:9: byte 0xff is not UTF-8; save the file with the encoding UTF-8"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "said"), CASES, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_what_a_mistake_looks_like(
+    spoil: Callable[[CliRun], None], said: list[str], verb: str, sft: CliRun, tmp_path: Path
+) -> None:
+    spoil(sft)
+    answer = sft(verb)
+    assert answer.code == Exit.BAD_CONFIG
+    head, *problems = answer.err.replace(str(tmp_path), "DIR").splitlines()
+    assert head == f"{len(said)} problem{'s' if len(said) > 1 else ''}:"
+    assert [problem.strip()[: len(text)] for problem, text in zip(problems, said, strict=True)] == said
+    assert answer.out == ""
+    assert not (sft.folder / ".sftjobs").exists(), "nothing was begun"
+
+
+def test_every_mistake_at_once(sft: CliRun) -> None:
+    mistyped_key(sft)
+    prompt_without_column(sft)
+    model_without_tokenizer(sft)
+    answer = sft("plan")
+    assert answer.code == Exit.BAD_CONFIG
+    assert answer.err.startswith("4 problems:\n")
+
+
+def test_problems_as_json(sft: CliRun) -> None:
+    """`check` is asked for problems, so they are its result; for other verbs they are an error."""
+    mistyped_key(sft)
+    answer = sft("check", "-o", "json")
+    assert answer.code == Exit.BAD_CONFIG
+    assert answer.json() == {
+        "problems": [
+            {"file": "run.yaml", "line": 8, "column": None, "path": "train.epoch",
+             "message": "unknown key, did you mean epochs?"}
+        ]
+    }  # fmt: skip
+    for verb in ("plan", "run", "explain"):
+        answer = sft(verb, "-o", "json")
+        assert (answer.code, answer.out) == (Exit.BAD_CONFIG, "")
+        assert "run.yaml:8: train.epoch: unknown key" in answer.err
+
+
+def test_a_status_needs_the_store_of_run_yaml_only(sft: CliRun) -> None:
+    """Somebody edits run.yaml while a run goes on."""
+    sft.write("run.yaml", RUN.replace("epochs", "epoch") + "store: elsewhere\n")
+    answer = sft("status", "tickets")
+    assert answer.code == Exit.BAD_CONFIG
+    assert f"there is no run in {sft.folder}/elsewhere yet; start one with `sftjobs run`" in answer.err
+
+
+def test_no_run_yaml_and_no_store(tmp_path: Path, tokenizer_only: Path) -> None:
+    empty = tmp_path / "empty"
+    sft = CliRun(tmp_path, tokenizer_only)
+    empty.mkdir()
+    for verb in (["status", "x"], ["logs", "x", "train"], ["ls"], ["gc"], ["pull", "x", "model", "out"]):
+        answer = sft(*verb, folder=empty)
+        assert answer.code == Exit.BAD_CONFIG
+        assert f"Error: no run.yaml and no .sftjobs/ in {empty}" in answer.err
+        assert "SFTJOBS_STORE_URI" in answer.err
+    assert list(empty.iterdir()) == []
+
+
+def test_without_the_libraries_of_stages(sft: CliRun, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """`pip install sftjobs` without `[jobs]`, made by leaving packages out of a folder of links."""
+    answer = sft.with_packages(tmp_path_factory.mktemp("packages"), leave_out=("torch", "peft"))("run")
+    assert answer.code == Exit.BAD_CONFIG
+    assert (
+        "this environment: missing peft, torch; install what stage programs need: pip install 'sftjobs[jobs]'"
+        in answer.err
+    )
+
+
+def test_words_that_are_not_commands(sft: CliRun) -> None:
+    sft.write("train.jsonl", records(8))
+    for arguments, said in (
+        (["chek"], "there is no command 'chek'; did you mean 'check'? `sftjobs --help` lists them."),
+        (["run", "--bakend", "process"], "No such option '--bakend'. Did you mean '--backend'?"),
+        (["explain", "--stage", "trian"], "no stage 'trian' in this run; stages: data, train, eval-base, eval-tuned"),
+        (["status", "tickets"], f"no run 'tickets': there is no run in {sft.folder}/.sftjobs yet"),
+        (["pull", "tickets", "modle", "out"], "'modle' is not one of 'model', 'adapter', 'ledger'"),
+    ):
+        answer = sft(*arguments)
+        assert answer.code == Exit.BAD_CONFIG, answer
+        assert said in answer.err
