@@ -92,11 +92,12 @@ def main() -> None:
 
 def _run() -> int | str | None:
     """Run the verb; returns the exit code."""
+    out = sys.stdout
     try:
         code = cli.main(standalone_mode=False)
     except SystemExit as exit_:
-        # click answers a reader that has gone with exit code 1, which here means something else
-        return READER_GONE if isinstance(exit_.__context__, BrokenPipeError) else exit_.code
+        # when the reader has gone, click replaces the streams and exits with 1, which means something else here
+        return exit_.code if sys.stdout is out else READER_GONE
     except click.ClickException as error:
         error.show()
         return 10 if isinstance(error, click.UsageError) else error.exit_code
