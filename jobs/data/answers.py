@@ -53,8 +53,13 @@ class AnswerRule:
 
     def _json_error(self, answer: str) -> str | None:
         try:
-            value = json.loads(answer)
-        except ValueError as error:
+            value = json.loads(answer, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
             return f"the answer '{shortened(answer)}' is not JSON: {error}"
         found = None if self._schema is None else next(iter(self._schema.iter_errors(value)), None)
         return None if found is None else f"the answer '{shortened(answer)}' breaks output.json_schema: {found.message}"
+
+
+def _refuse(constant: str) -> Any:
+    """Python would read NaN and infinity, which evaluation could not."""
+    raise ValueError(f"{constant} has no place in JSON")

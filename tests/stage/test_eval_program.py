@@ -9,7 +9,7 @@ import pytest
 from jobs.eval.__main__ import run
 from jobs.eval.examples import Example
 from jobs.eval.parse import parser
-from jobs.eval.score import UNREADABLE, by_label, confusion, predict, scores
+from jobs.eval.score import UNREADABLE, by_label, confusion, predict, same, scores
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import EvalConfig
 from sftjobs.plan.types import Operation
@@ -146,3 +146,19 @@ def test_a_share_of_nothing_is_null() -> None:
     table = by_label(_predicted(["transfer"]))
     assert table["balance"]["precision"] is None
     assert table["transfer"]["recall"] is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ({"a": [1, None]}, {"a": [1.0, None]}, True),
+        ({"a": True}, {"a": 1}, False),
+        ([0], [False], False),
+        ([1, 2], [1], False),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"a": 1}, {"b": 1}, False),
+        ("1", 1, False),
+    ],
+)
+def test_json_values_are_equal_as_json(one: Any, other: Any, equal: bool) -> None:
+    assert same(one, other) is equal

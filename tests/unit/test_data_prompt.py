@@ -76,6 +76,8 @@ def test_record_that_does_not_fit_the_prompt(values: dict[str, Any], kind: str, 
     ("output", "answer", "part"),
     [
         (OutputSpec(format="json"), "{", "is not JSON"),
+        (OutputSpec(format="json"), '{"a": NaN}', "is not JSON: NaN has no place"),
+        (OutputSpec(format="json"), "[" * 100_000, "is not JSON"),
         (OutputSpec(format="json", json_schema={"required": ["a"]}), "{}", "breaks output.json_schema: 'a' is a requ"),
         (OutputSpec(format="regex", pattern="[0-9]+"), "12x", "does not match output.pattern '[0-9]+'"),
     ],
