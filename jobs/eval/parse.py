@@ -33,6 +33,8 @@ FAILED = Parsed(None, "failed")
 Parser = Callable[[str], Parsed]
 
 _LEAD = re.compile(r"^(?:the )?(?:label|answer|intent|class|category|output|标签|答案|类别)(?: is)?\s*[:：]?\s*")
+_DENIAL = re.compile(r"\b(?:not|no|none|nor|neither|never|cannot|without|\w+n['’]t)\b|[不非没沒未無无]")
+"""Words after which a label that the text contains may be what it is not about."""
 _FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)\n?\s*```", re.DOTALL)
 
 
@@ -68,18 +70,25 @@ class LabelParser:
             return Parsed(text, "strict")
         plain = _plain(text)
         label = self._plain.get(plain) or self._plain.get(_LEAD.sub("", plain))
-        label = label or self._only_one_within(plain)
+        label = label or self._only_one_within(_folded(text))
         return FAILED if label is None else Parsed(label, "repaired")
 
-    def _only_one_within(self, plain: str) -> str | None:
-        """The label that the text contains, if it is the only one; labels inside longer ones do not count."""
-        found = [(match.start(), match.end(), label) for rx, label in self._within for match in rx.finditer(plain)]
-        outer = {
-            label
+    def _only_one_within(self, text: str) -> str | None:
+        """The label that the text contains, if it is the only one and the text denies nothing.
+
+        Labels inside longer ones do not count, nor inside a longer name that is no label: `card_lost_again`.
+        """
+        found = [(match.start(), match.end(), label) for rx, label in self._within for match in rx.finditer(text)]
+        outer = [
+            (start, end, label)
             for start, end, label in found
             if not any(a <= start and end <= b and (a, b) != (start, end) for a, b, _ in found)
-        }
-        return outer.pop() if len(outer) == 1 else None
+        ]
+        labels = {label for _, _, label in outer}
+        rest = text
+        for start, end, _ in reversed(outer):  # a label may hold such a word itself
+            rest = f"{rest[:start]} {rest[end:]}"
+        return labels.pop() if len(labels) == 1 and not _DENIAL.search(rest) else None
 
 
 class JsonParser:
@@ -151,9 +160,11 @@ def _free(text: str) -> Parsed:
 
 def _plain(text: str) -> str:
     """One form for what people see as the same label: width, case, quotes around it, kind of separator."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"[\s_\-]+", " ", text)
-    return _stripped(text)
+    return _stripped(re.sub(r"[\s_\-]+", " ", _folded(text)))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _stripped(text: str) -> str:
@@ -167,7 +178,8 @@ def _stripped(text: str) -> str:
 
 
 def _bounded(label: str) -> str:
-    """A pattern for the label as a word; scripts without blanks between words need no boundary."""
-    left = r"(?<!\w)" if label[0].isascii() else ""
-    right = r"(?!\w)" if label[-1].isascii() else ""
-    return f"{left}{re.escape(label)}{right}"
+    """A pattern for the label as a whole name; scripts without blanks between words need no boundary."""
+    left = r"(?<![\w-])" if label[0].isascii() else ""
+    right = r"(?![\w-])" if label[-1].isascii() else ""
+    words = r"[\s_\-]+".join(re.escape(word) for word in label.split(" "))
+    return f"{left}{words}{right}"

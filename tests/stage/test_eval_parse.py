@@ -8,7 +8,7 @@ from jobs.eval.parse import FAILED, Parsed, parser
 from sftjobs.errors import DataError
 from sftjobs.spec.prompt import OutputSpec, PromptSpec
 
-LABELS = ["balance", "card_lost", "card_lost_abroad", "out of scope", "C++", "查询余额"]
+LABELS = ["balance", "card_lost", "card_lost_abroad", "out of scope", "C++", "查询余额", "无法登录"]
 
 
 def _prompt(**output: Any) -> PromptSpec:
@@ -34,6 +34,14 @@ def _prompt(**output: Any) -> PromptSpec:
         ("这是查询余额的问题", "查询余额", "repaired"),
         ("balance or card_lost", None, "failed"),
         ("rebalance", None, "failed"),
+        ("card_lost_again", None, "failed"),
+        ("balance-transfer", None, "failed"),
+        ("card_lost_abr", None, "failed"),
+        ("Card-lost: the card is gone", "card_lost", "repaired"),
+        ("This is not about card_lost", None, "failed"),
+        ("It isn't a balance question", None, "failed"),
+        ("这不是查询余额", None, "failed"),
+        ("这是无法登录的问题", "无法登录", "repaired"),
         ("", None, "failed"),
         ("I would be glad to help", None, "failed"),
     ],
