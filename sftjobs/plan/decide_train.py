@@ -50,7 +50,7 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         gradient_accumulation_steps=accumulation,
         world_size=resources.world_size,
         steps=steps,
-        warmup_steps=math.ceil(steps * config["warmup"]),
+        warmup_steps=_warmup_steps(steps, config["warmup"]),
         schedule=config["schedule"],
         weight_decay=config["weight_decay"],
         max_grad_norm=config["max_grad_norm"],
@@ -60,6 +60,11 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         seed=config["seed"],
     )
     return decided, reasons, _summary(decided, resources, counts, len(sizes))
+
+
+def _warmup_steps(steps: int, share: float) -> int:
+    """The rate rises from 0, so the first step of a warm-up changes nothing: it must never be the only step."""
+    return max(0, min(math.ceil(steps * share), steps - 1))
 
 
 def _method(wanted: str, examples: int, reasons: Reasons) -> Any:

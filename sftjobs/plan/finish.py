@@ -87,9 +87,10 @@ def _eval(node: StageNode, inputs: Inputs) -> Decided:
 
 
 def _compare(node: StageNode, inputs: Inputs) -> Decided:
-    metrics = inputs["eval-base"][1].counts["metrics"]
+    wanted = node.config["metrics"]
+    found = inputs["eval-base"][1].counts["metrics"]  # sorted by name, as every stored document
     config = CompareConfig(
-        metric=next(iter(metrics)),
+        metric=next(iter(found)) if wanted == "auto" else wanted[0],
         confidence=node.config["confidence"],
         bootstrap_draws=BOOTSTRAP_DRAWS,
         seed=node.config["seed"],
