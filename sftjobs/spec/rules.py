@@ -22,8 +22,8 @@ Problems = Iterator[Problem]
 def problems(written: Written, check_files: bool = True) -> Problems:
     """Everything that the rules find."""
     for rule in (
-        run_name, job_names, secrets, store, model, task_names, held_out, selection, lora, batch, processes, metrics,
-        compare_to,
+        run_name, job_names, secrets, store, model, task_names, held_out, selection, lora, batch, processes,
+        one_rank, metrics, compare_to,
     ):  # fmt: skip
         yield from rule(written)
     if written.prompt_source is not None:
@@ -176,6 +176,19 @@ def processes(written: Written) -> Problems:
         if ranks is not None and gpus and ranks != gpus:
             message = f"{ranks} does not fit gpus_per_node {gpus}: each rank has one GPU; use {gpus} or remove the key"
             yield written.run.problem(("resources", kind, "processes_per_node"), message)
+
+
+def one_rank(written: Written) -> Problems:
+    """Only training is spread over ranks: several of another stage would each do the whole work."""
+    for kind in ("data", "eval"):
+        wanted: StageResources = getattr(written.spec.resources, kind)
+        for field in ("nodes", "processes_per_node", "gpus_per_node"):
+            most = 0 if (kind, field) == ("data", "gpus_per_node") else 1
+            value = getattr(wanted, field)
+            if value is not None and value > most:
+                what = "uses no GPU" if most == 0 else "runs as one process"
+                message = f"{value} has no effect: a stage of kind {kind} {what}; remove the key"
+                yield written.run.problem(("resources", kind, field), message)
 
 
 def metrics(written: Written) -> Problems:

@@ -60,6 +60,12 @@ MORE = {
         "run.yaml:8: resources.train.processes_per_node: 8 does not fit gpus_per_node 4: each rank has one GPU;"
         " use 4 or remove the key"
     ),
+    "resources: {eval: {nodes: 2}}": (
+        "run.yaml:8: resources.eval.nodes: 2 has no effect: a stage of kind eval runs as one process; remove the key"
+    ),
+    "resources: {data: {gpus_per_node: 1}}": (
+        "run.yaml:8: resources.data.gpus_per_node: 1 has no effect: a stage of kind data uses no GPU; remove the key"
+    ),
     "eval: {compare_to: tickets}": (
         "run.yaml:8: eval.compare_to: this is the run itself; name an earlier run (`sftjobs ls` lists them)"
         " or remove the key"
