@@ -36,6 +36,9 @@ READER_GONE = 128 + 13
 """Exit code when the reader of the output has gone, as the shell gives it for every other program (SIGPIPE)."""
 
 
+RUN_IS = "RUN is the name of a run (its newest one) or a run id; `sftjobs ls` lists them."
+
+
 class LazyVerbs(click.Group):
     """A group that knows its verbs by name and imports one only to run it or to show its own help."""
 
@@ -47,6 +50,8 @@ class LazyVerbs(click.Group):
             return None
         command = importlib.import_module(f"sftjobs.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
+        if any(parameter.name == "run" for parameter in command.params):
+            command.epilog = RUN_IS
         return command
 
     def resolve_command(

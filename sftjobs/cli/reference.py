@@ -4,6 +4,7 @@ python -m sftjobs.cli.reference           write it
 python -m sftjobs.cli.reference --check   fail if it is not up to date
 """
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -17,10 +18,13 @@ HEAD = """# Commands
 Generated from the commands; `sftjobs VERB --help` shows the same.
 
 Text goes to standard output, progress and errors to standard error. Colours appear on a terminal only; `NO_COLOR=1`
-turns them off. `-o json` gives one JSON document. RUN is the name of a run (its newest one) or a run id.
+turns them off. `-o json` gives one JSON document; errors stay on standard error, but for the problems that `check` is
+asked for. RUN is the name of a run (its newest one) or a run id. Without --store, a verb that takes RUN looks into the
+store of ./run.yaml, else into ./.sftjobs.
 
 Exit codes: 0 done; 3 the run failed; 10 a mistake in run.yaml, the data or the command line; 21 store or machine
-failed, try again; 23 somebody else is running this run; 130 interrupted.
+failed, try again; 23 somebody else is running this run; 130 interrupted; 141 the reader of the output went away
+(`| head`).
 """
 
 
@@ -39,7 +43,7 @@ def _section(command: click.Command, context: click.Context) -> str:
     usage = " ".join(["sftjobs", str(context.info_name), *command.collect_usage_pieces(context)])
     lines = [f"## {context.info_name}", "", f"    {usage}", "", *_help(command)]
     options = [option.get_help_record(context) for option in command.params if isinstance(option, click.Option)]
-    rows = [f"| `{record[0]}` | {_cell(record[1])} |" for record in options if record]
+    rows = [f"| `{_cell(record[0])}` | {_cell(record[1])} |" for record in options if record]
     if rows:
         lines += ["", "| option | meaning |", "|---|---|", *rows]
     return "\n".join([*lines, ""])
@@ -49,7 +53,7 @@ def _help(command: click.Command) -> list[str]:
     """The help text; blocks that click must not re-wrap (`\\b`) become code blocks."""
     lines: list[str] = []
     verbatim = False
-    for line in (command.help or "").splitlines():
+    for line in inspect.cleandoc(command.help or "").splitlines():
         if line.strip() == "\b":
             verbatim = True
             continue
