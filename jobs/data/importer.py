@@ -8,17 +8,14 @@ source gives the same bytes.
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import gguf
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from jobs.data.gguf_file import read_once
 from jobs.data.model_folder import context_length, write_model_folder
 from jobs.lm.load import load_model
 from jobs.lm.render import Renderer, load_tokenizer
@@ -62,7 +59,7 @@ def _open_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrai
         if opened.read(len(_MAGIC)) != _MAGIC:
             raise DataError(f"{file.name}: not a GGUF file: it does not begin with {_MAGIC.decode()}")
     try:
-        with _header_parsed_once():
+        with read_once():
             model = AutoModelForCausalLM.from_pretrained(
                 file.parent,
                 gguf_file=file.name,
@@ -78,17 +75,6 @@ def _open_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrai
         ) from error
     tokenizer.name_or_path = file.name
     return model, tokenizer
-
-
-@contextmanager
-def _header_parsed_once() -> Iterator[None]:
-    """transformers parses the header for config, weights and tokenizer: 5 s of CPU each for 49,000 tokens."""
-    reader = gguf.GGUFReader
-    gguf.GGUFReader = cache(reader)  # type: ignore[misc, assignment]
-    try:
-        yield
-    finally:
-        gguf.GGUFReader = reader  # type: ignore[misc]
 
 
 def _download(program: Program, config: ImportConfig, scratch: Path) -> Path:
