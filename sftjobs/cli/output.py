@@ -17,12 +17,13 @@ OUTPUT = click.option(
 
 
 class PipeConsole(Console):
-    """Leaves it to `sftjobs.cli.main` what happens when the reader of a pipe has gone."""
+    """When the reader of results has gone, there is nothing left to do; when that of progress has gone, there is."""
 
     def on_broken_pipe(self) -> None:
-        """Silent from now on. Raises BrokenPipeError."""
+        """Silent from now on. Raises BrokenPipeError on standard output, which ends the command."""
         self.quiet = True
-        raise BrokenPipeError
+        if self.file is sys.stdout:
+            raise BrokenPipeError
 
 
 def console(stderr: bool = False) -> Console:

@@ -1,7 +1,6 @@
 """Progress of a run while its controller works: a live table on a terminal, plain lines elsewhere."""
 
 import time
-from contextlib import suppress
 from types import TracebackType
 
 from rich.live import Live
@@ -50,9 +49,8 @@ class RunProgress:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """A line above the live table. A run outlives the reader of its progress (`| head`)."""
-        with suppress(BrokenPipeError):
-            self._console.print(text)
+        """A line above the live table."""
+        self._console.print(text)
 
     def on_trouble(self, trouble: Trouble | None) -> None:
         """Store or backend do not answer, or do again."""
