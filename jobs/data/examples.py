@@ -1,6 +1,7 @@
 """The one example type of all data code: a normalised conversation that ends with the expected answer."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,8 @@ class Example:
     """The answer, if it is one of the prompt's labels."""
     user_id: str | None = None
     """The user's own identifier, from the record."""
+    inputs: tuple[str, ...] = ()
+    """What the prompt's placeholders stood for, by name of the column; empty for a record of `messages`."""
 
     @property
     def answer(self) -> str:
@@ -38,23 +41,41 @@ class Example:
 
 
 def make_example(
-    task: str, messages: list[Message], source: Source, label: str | None = None, user_id: str | None = None
+    task: str,
+    messages: list[Message],
+    source: Source,
+    label: str | None = None,
+    user_id: str | None = None,
+    inputs: tuple[str, ...] = (),
 ) -> Example:
     """An example with its id."""
-    return Example(digest({"task": task, "messages": messages}), task, messages, source, label, user_id)
+    return Example(digest({"task": task, "messages": messages}), task, messages, source, label, user_id, inputs)
 
 
 def question(example: Example) -> str:
-    """Digest of what is asked: all messages but system and answer, without case, width and spacing.
+    """Digest of what is asked, without case, width and spacing: the record's inputs, or a conversation but its answer.
 
-    Two examples with the same question must never be on different sides of the split.
+    The prompt's constant parts do not count, so another wording of the instruction leaves the split as it was. Two
+    examples with the same question must never be on different sides.
     """
-    asked = [
-        (message["role"], normalised(message["content"]))
-        for message in example.messages[:-1]
-        if message["role"] != "system"
-    ]
-    return digest(asked)
+    if example.inputs:
+        return _asked([{"role": "user", "content": text} for text in example.inputs])
+    return whole_question(example)
+
+
+def whole_question(example: Example) -> str:
+    """The same of the conversation as a model reads it, the prompt's instruction included."""
+    return _asked(example.messages[:-1])
+
+
+def earlier_questions(example: Example) -> list[str]:
+    """The same of every assistant's turn before the last: they are trained too."""
+    turns = [i for i, message in enumerate(example.messages[:-1]) if message["role"] == "assistant"]
+    return [_asked(example.messages[:turn]) for turn in turns]
+
+
+def _asked(messages: Sequence[Message]) -> str:
+    return digest([(m["role"], normalised(m["content"])) for m in messages if m["role"] != "system"])
 
 
 def normalised(text: str) -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jobs.data.dedup import drop_duplicates
-from jobs.data.gather import Progress
+from jobs.data.gather import GENERAL, Progress
 from jobs.data.ledger import RULES, Entry, Side, kept
 from jobs.data.select import apply_limits, select
 from jobs.data.split import exclude_held_out, set_aside
@@ -47,7 +47,8 @@ def reduce(entries: Sequence[Entry], config: DataConfig) -> None:
 def empty_sides(entries: Sequence[Entry]) -> list[str]:
     """Why there is nothing to train on, or nothing to evaluate on; empty if there is both."""
     sides: list[tuple[Side, str]] = [("train", "training"), ("held_out", "held-out")]
-    return [_why_empty(entries, side, name) for side, name in sides if not kept(entries, side)]
+    tasks = [entry for entry in entries if entry.example.task != GENERAL]  # general data is mixed in by what it joins
+    return [_why_empty(tasks, side, name) for side, name in sides if not kept(tasks, side)]
 
 
 def stop_if_empty(entries: Sequence[Entry]) -> None:

@@ -44,7 +44,9 @@ class Prompt:
         Raises RecordError if a column is missing or the answer is not in the form that the prompt asks for.
         """
         ready = MESSAGES in record.values
-        messages = _conversation(record.values[MESSAGES]) if ready else self._messages(record.values, config)
+        asked = {} if ready else self._asked(record.values)
+        answer = None if ready else as_text(_column(record.values, config.output_column))
+        messages = _conversation(record.values[MESSAGES]) if answer is None else self._messages(asked, answer)
         checked = not (ready and free)
         if checked:
             answer = self._rule.normal(messages[-1]["content"])
@@ -54,15 +56,19 @@ class Prompt:
             messages[-1] = _message("assistant", answer)
         label = messages[-1]["content"] if checked and self._has_labels else None
         user_id = None if config.id_column is None else as_text(_column(record.values, config.id_column))
-        return make_example(task, messages, Source(file_digest, record.line), label, user_id)
+        inputs = tuple(asked[column] for column in sorted(asked))
+        return make_example(task, messages, Source(file_digest, record.line), label, user_id, inputs)
 
-    def _messages(self, values: dict[str, Any], config: SourceConfig) -> list[Message]:
+    def _asked(self, values: dict[str, Any]) -> dict[str, str]:
+        """The value of each placeholder."""
         given = {column: as_text(_column(values, column, f"{{{{ {column} }}}}")) for column in self._columns}
         if given and not any(value.strip() for value in given.values()):
             raise RecordError("column", f"nothing is asked: {', '.join(given)} is empty")
-        user = "\n\n".join([*self._before_input, fill(self._input, given).strip()])
+        return given
+
+    def _messages(self, asked: dict[str, str], answer: str) -> list[Message]:
+        user = "\n\n".join([*self._before_input, fill(self._input, asked).strip()])
         system = [] if self._system is None else [_message("system", self._system)]
-        answer = as_text(_column(values, config.output_column))
         return [*system, _message("user", user), _message("assistant", answer)]
 
 
@@ -99,6 +105,8 @@ def _conversation_errors(value: Any) -> Iterator[str]:
         yield "the assistant's last message is empty"
     if value[0].get("role") == "assistant":
         yield "the first message is the assistant's; there must be a question before it"
+    if not any(message["role"] == "user" for message in value):
+        yield "there is no message of the user"
 
 
 def _message(role: str, content: str) -> Message:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
+from jobs.data.examples import earlier_questions, whole_question
 from jobs.data.gather import GENERAL
 from jobs.data.ledger import Entry, kept
 
@@ -21,8 +22,13 @@ def set_aside(entries: Sequence[Entry], fraction: float, seed: int) -> None:
 
 
 def exclude_held_out(entries: Sequence[Entry]) -> None:
-    """Drop training examples whose question is asked in the held-out set, dropped held-out examples included."""
-    asked = {entry.question for entry in entries if entry.side == "held_out"}
+    """Drop training examples of which any turn asks what the held-out set asks, dropped held-out examples included.
+
+    A record and a ready conversation (a corrected bad case) meet in either form: with the instruction or without it.
+    """
+    held_out = [entry for entry in entries if entry.side == "held_out"]
+    asked = {question for entry in held_out for question in (entry.question, whole_question(entry.example))}
     for entry in kept(entries, "train"):
-        if entry.question in asked:
+        trained = {entry.question, whole_question(entry.example), *earlier_questions(entry.example)}
+        if trained & asked:
             entry.rule = "in_held_out"

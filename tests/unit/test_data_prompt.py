@@ -108,6 +108,7 @@ def test_ready_conversations_are_kept_and_checked_unless_they_are_general_data()
         ([{"role": "human", "content": "q"}], "message 1 has the role 'human'; known: system, user, assistant"),
         (CONVERSATION[:1], "the last message must be the assistant's"),
         ([CONVERSATION[1]], "the first message is the assistant's"),
+        ([{"role": "system", "content": "s"}, CONVERSATION[1]], "there is no message of the user"),
         ([CONVERSATION[0], {"role": "assistant", "content": " "}], "last message is empty"),
     ],
 )

@@ -68,6 +68,51 @@ def test_no_question_is_on_both_sides_whatever_the_data() -> None:
         assert not train & held_out
 
 
+def test_a_held_out_question_is_recognised_with_its_instruction_and_in_an_earlier_turn() -> None:
+    def made(*texts: str, side: Side = "train", inputs: tuple[str, ...] = ()) -> Entry:
+        messages = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
+        return Entry(make_example("t", messages, Source("d", 1), inputs=inputs), side)
+
+    entries = [
+        made("Sort this.\n\nWhere is it?", "a", side="held_out", inputs=("Where is it?",)),
+        made("Label this:\n\nwhere is it?", "a", inputs=("where is it?",)),
+        made("Sort this.\n\nWhere is it?", "b"),
+        made("Where is it?", "b"),
+        made("where is it?", "b", "And now?", "a"),
+        made("And now?", "a", "Where is it?", "b"),
+    ]
+    exclude_held_out(entries)
+    assert rules(entries) == [None, *["in_held_out"] * 4, None]
+
+
+def test_another_wording_of_the_instruction_leaves_the_split_as_it_was() -> None:
+    def sides(instruction: str) -> list[str]:
+        entries = [
+            Entry(
+                make_example(
+                    "t",
+                    [
+                        {"role": "user", "content": f"{instruction}\n\n{i}"},
+                        {"role": "assistant", "content": "a"},
+                    ],
+                    Source("d", i),
+                    inputs=(str(i),),
+                ),
+                "train",
+            )
+            for i in range(40)
+        ]
+        set_aside(entries, 0.5, seed=1)
+        return [one.side for one in entries]
+
+    assert sides("Sort this.") == sides("Label this.")
+
+
+def test_general_data_alone_is_nothing_to_train_on() -> None:
+    entries = [entry("q", task="general"), entry("h", side="held_out")]
+    assert empty_sides(entries) == ["no training examples: of 1 records none came to this side; change data.held_out"]
+
+
 def test_chance_is_even_and_fixed() -> None:
     draws = [chance(1, str(i)) for i in range(2000)]
     assert 0.47 < sum(draws) / len(draws) < 0.53
