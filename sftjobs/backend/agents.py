@@ -85,17 +85,26 @@ def _family(pid: int | None, scratch: Path) -> Iterator[psutil.Process]:
         yield agent
         with suppress(psutil.Error):
             yield from agent.children(recursive=True)
-    for process in psutil.process_iter():
-        if _belongs(process, pid, scratch):
-            yield process
+    ours = [process for process in psutil.process_iter() if _works_in(process, scratch)]
+    yield from ours
+    # Pids come round again, after a restart of the machine most of all: session `pid` is the agent's as long as
+    # somebody of the agent's folder is in it, and may be a stranger's login otherwise.
+    if pid is not None and any(_session(process) == pid for process in ours):
+        yield from (process for process in psutil.process_iter() if _session(process) == pid)
 
 
-def _belongs(process: psutil.Process, pid: int | None, scratch: Path) -> bool:
-    """True for a process of the agent's session (its id cannot be reused while one is left), or in its folder."""
+def _works_in(process: psutil.Process, scratch: Path) -> bool:
     try:
-        return os.getsid(process.pid) == pid or process.environ().get(names.ENV_WORKDIR) == str(scratch)
-    except (psutil.Error, OSError):
+        return bool(process.environ().get(names.ENV_WORKDIR) == str(scratch))
+    except psutil.Error:
         return False
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return None
 
 
 def reap(pid: int) -> int | None:

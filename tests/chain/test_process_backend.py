@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,19 @@ def test_a_pid_of_another_process_is_not_the_agent(backend: ProcessBackend, work
     os.kill(pid, signal.SIGKILL)
     (folder_of(work, RUN_ID, NAME) / "0" / "pid").write_text(str(os.getpid()))
     assert ended(ProcessBackend(work)).failure == "infrastructure"
+    backend.list(RUN_ID)
+
+
+def test_a_session_of_a_stranger_with_the_pid_of_a_dead_agent_is_left_alone(
+    backend: ProcessBackend, work: Path
+) -> None:
+    backend.create(shell_job(f"echo ready; {SLEEP}"))
+    os.kill(running(backend, work), signal.SIGKILL)
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as stranger:
+        (folder_of(work, RUN_ID, NAME) / "0" / "pid").write_text(str(stranger.pid))
+        assert ended(ProcessBackend(work)).failure == "infrastructure"
+        assert stranger.poll() is None
+        stranger.kill()
     backend.list(RUN_ID)
 
 
