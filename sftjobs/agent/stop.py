@@ -15,6 +15,8 @@ class Stop:
         self.count = 0
         self.since = 0.0
         """Monotonic time of the first request."""
+        self.presses = 0
+        """How often it was Ctrl-C: a person who presses it twice does not want to wait."""
 
     @classmethod
     def on_signals(cls) -> "Stop":
@@ -24,10 +26,11 @@ class Stop:
         signal.signal(signal.SIGINT, stop.request)
         return stop
 
-    def request(self, *_: object) -> None:
-        """Also usable as a signal handler."""
+    def request(self, number: int = signal.SIGTERM, _frame: object = None) -> None:
+        """Also usable as a signal handler. A repeated TERM asks for nothing new: each controller may send its own."""
         self.since = self.since or time.monotonic()
         self.count += 1
+        self.presses += number == signal.SIGINT
 
     @property
     def requested(self) -> bool:

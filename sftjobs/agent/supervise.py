@@ -103,7 +103,7 @@ class Supervisor:
         self.ranks.signal(signal.SIGTERM)
 
     def _no_time_left(self) -> bool:
-        return self.stop.count > 1 or time.monotonic() - self.stop.since > self.operation.grace_s
+        return self.stop.presses > 1 or time.monotonic() - self.stop.since > self.operation.grace_s
 
     def _forced(self, ends: list[RankEnd]) -> list[RankEnd]:
         """A rank that is ended by force after a request to stop was stopped, not killed from outside."""

@@ -1,6 +1,7 @@
 """Asked to stop: the program saves, the next attempt goes on, and the result is the same."""
 
 import signal
+import time
 from pathlib import Path
 
 from sftjobs import names
@@ -27,15 +28,27 @@ def test_term_saves_and_the_next_attempt_goes_on(bench: AgentBench, tmp_path: Pa
     assert bench.digest(plan) == expected_digest(6)
 
 
-def test_a_second_term_ends_a_program_that_does_not_listen(bench: AgentBench, tmp_path: Path) -> None:
+def test_ctrl_c_twice_ends_a_program_that_does_not_listen(bench: AgentBench, tmp_path: Path) -> None:
     plan = bench.plan(operation=Operation(grace_s=100))
     agent = bench.start(plan, 0, {"TEST_AT_3": f"deaf:{tmp_path}"})
     until(lambda: (tmp_path / "reached-0").exists(), "step 3")
-    agent.signal(signal.SIGTERM)
+    agent.signal(signal.SIGINT)
     until(lambda: "asked to stop" in agent.text, "the first request")
-    agent.signal(signal.SIGTERM)
+    agent.signal(signal.SIGINT)
     assert agent.wait() == Exit.STOPPED
     assert "by force" in agent.text
+
+
+def test_another_term_leaves_the_program_its_grace(bench: AgentBench, tmp_path: Path) -> None:
+    plan = bench.plan(operation=Operation(grace_s=2))
+    agent = bench.start(plan, 0, {"TEST_AT_3": f"deaf:{tmp_path}"})
+    until(lambda: (tmp_path / "reached-0").exists(), "step 3")
+    asked = time.monotonic()
+    agent.signal(signal.SIGTERM)
+    until(lambda: "asked to stop" in agent.text, "the first request")
+    agent.signal(signal.SIGTERM)  # from a controller that took over while the program saves
+    assert agent.wait() == Exit.STOPPED
+    assert time.monotonic() - asked >= 2
 
 
 def test_the_end_of_the_grace_ends_it_too(bench: AgentBench, tmp_path: Path) -> None:
