@@ -101,7 +101,7 @@ class Saver:
             self.newest = step
             mib = sum(file.size for file in commit.files) / 2**20
             self._log.say(f"checkpoint of step {step}: {mib:.1f} MiB uploaded in {time.monotonic() - started:.1f} s")
-            checkpoints.prune(self._store, plan.kind, plan.key)
+            checkpoints.prune(self._store, plan.kind, plan.key, newest=step)
         except _Aborted:
             return False
         except (StoreConfigError, OSError) as error:

@@ -146,9 +146,13 @@ def _read(store: Store, kind: Kind, key: str, found: StoredCheckpoint) -> Checkp
     return commit
 
 
-def prune(store: Store, kind: Kind, key: str, keep: int = KEEP) -> list[StoredCheckpoint]:
-    """Delete all but the newest `keep` checkpoints (at least one stays), COMMIT first; returns what was deleted."""
-    doomed = list_checkpoints(store, kind, key)[max(keep, 1) :]
+def prune(store: Store, kind: Kind, key: str, newest: int, keep: int = KEEP) -> list[StoredCheckpoint]:
+    """Delete all but `keep` of the checkpoints up to step `newest` (at least one stays), COMMIT first.
+
+    Returns what was deleted. What is beyond `newest`, the step that the caller has just saved, does not count: it was
+    damaged when the caller began from an older one, or belongs to somebody who is ahead.
+    """
+    doomed = [found for found in list_checkpoints(store, kind, key) if found.step <= newest][max(keep, 1) :]
     for old in doomed:
         store.delete(names.checkpoint_commit(kind, key, old.step, old.incarnation))
         for entry in list(store.list(names.checkpoint_prefix(kind, key, old.incarnation, old.step))):

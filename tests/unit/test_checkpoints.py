@@ -94,11 +94,26 @@ def test_another_number_of_ranks_is_skipped(store: FolderStore, tmp_path: Path) 
 def test_prune_keeps_the_newest(store: FolderStore, tmp_path: Path) -> None:
     for step in (1, 2, 3, 4):
         save(store, tmp_path, step)
-    assert checkpoints.prune(store, "train", KEY) == [StoredCheckpoint(2, 1), StoredCheckpoint(1, 1)]
+    assert checkpoints.prune(store, "train", KEY, newest=4) == [StoredCheckpoint(2, 1), StoredCheckpoint(1, 1)]
     assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [4, 3]
     assert len(list(store.list(names.stage_prefix("train", KEY)))) == 4
-    checkpoints.prune(store, "train", KEY, keep=0)
+    checkpoints.prune(store, "train", KEY, newest=4, keep=0)
     assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [4]
+
+
+def test_prune_never_takes_what_was_just_saved_below_damaged_ones(store: FolderStore, tmp_path: Path) -> None:
+    for step in (8, 9):
+        save(store, tmp_path, step)
+        file = tmp_path / "store" / names.checkpoint_prefix("train", KEY, 1, step) / names.rank_folder(0) / "state"
+        file.write_text("damaged")
+    for step in (1, 2, 3):
+        save(store, tmp_path, step, incarnation=2)
+        checkpoints.prune(store, "train", KEY, newest=step)
+    assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [9, 8, 3, 2]
+    folder, said = fetch(store, tmp_path)
+    assert folder is not None
+    assert folder.name == names.step_folder(3)
+    assert len(said) == 2
 
 
 def test_complete_means_every_rank(tmp_path: Path) -> None:
