@@ -75,12 +75,11 @@ CASES: list[tuple[Callable[[CliRun], None], list[str]]] = [
 
 
 @pytest.mark.parametrize(("spoil", "said"), CASES, ids=lambda value: getattr(value, "__name__", ""))
-@pytest.mark.parametrize("verb", ["check", "run"])
 def test_what_a_mistake_looks_like(
-    spoil: Callable[[CliRun], None], said: list[str], verb: str, sft: CliRun, tmp_path: Path
+    spoil: Callable[[CliRun], None], said: list[str], sft: CliRun, tmp_path: Path
 ) -> None:
     spoil(sft)
-    answer = sft(verb)
+    answer = sft("run" if spoil in (mistyped_key, no_spec, model_without_tokenizer) else "check")
     assert answer.code == Exit.BAD_CONFIG
     head, *problems = answer.err.replace(str(tmp_path), "DIR").splitlines()
     assert head == f"{len(said)} problem{'s' if len(said) > 1 else ''}:"
@@ -127,7 +126,7 @@ def test_no_run_yaml_and_no_store(tmp_path: Path, tokenizer_only: Path) -> None:
     empty = tmp_path / "empty"
     sft = CliRun(tmp_path, tokenizer_only)
     empty.mkdir()
-    for verb in (["status", "x"], ["logs", "x", "train"], ["ls"], ["gc"], ["pull", "x", "model", "out"]):
+    for verb in (["status", "x"], ["ls"], ["pull", "x", "model", "out"]):
         answer = sft(*verb, folder=empty)
         assert answer.code == Exit.BAD_CONFIG
         assert f"Error: no run.yaml and no .sftjobs/ in {empty}" in answer.err
