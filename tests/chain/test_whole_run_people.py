@@ -24,8 +24,8 @@ def training(whole_copy: WholeRun) -> Iterator[WholeRun]:
 
 def test_stopped_left_cancelled_and_resumed(training: WholeRun, undisturbed: WholeRun) -> None:
     _ctrl_c_once(training)
-    _term_and_adopt(training)
-    _cancel(training)
+    held = _term_and_adopt(training)
+    _cancel(training, held)
     _ctrl_c_twice(training)
     _look_while_it_works(training)
     assert training.endings()["train"] == ["stopped", "cancelled", "stopped", "committed"]
@@ -50,8 +50,11 @@ def _ctrl_c_once(whole: WholeRun) -> None:
     assert whole.json("status", "whole")["state"] == "stopped"
 
 
-def _term_and_adopt(whole: WholeRun) -> None:
-    """TERM to the controller: the agent goes on, and the next command takes it over instead of starting another."""
+def _term_and_adopt(whole: WholeRun) -> psutil.Process:
+    """TERM to the controller: the agent goes on, and the next command takes it over instead of starting another.
+
+    Returns the training, which is held where it is.
+    """
     with whole.start("run") as running:
         whole.wait_for(lambda: whole.reached("train", step=STEPS // 5), "training goes on", running)
         agent, program = whole.agent("train"), _suspended(whole)
@@ -63,19 +66,18 @@ def _term_and_adopt(whole: WholeRun) -> None:
     attempts = len(whole.attempts("train"))
     assert whole.json("status", "whole")["state"] == "interrupted"
     with whole.start("run") as running:
-        whole.wait_for(lambda: "train          running" in running.text, "the agent is adopted", running)
+        whole.wait_for(lambda: _controls(running), "the agent is adopted", running)
         assert len(whole.attempts("train")) == attempts
         assert whole.agent("train") == agent
-        program.resume()
         running.send(signal.SIGTERM)
         assert running.wait() == 20
+    return program
 
 
-def _cancel(whole: WholeRun) -> None:
+def _cancel(whole: WholeRun, program: psutil.Process) -> None:
     """`sftjobs cancel` from another process."""
     with whole.start("run") as running:
-        whole.wait_for(lambda: whole.reached("train", step=STEPS // 5), "training", running)
-        program = _suspended(whole)
+        whole.wait_for(lambda: _controls(running), "the agent is adopted again", running)
         assert "asked its controller" in whole.cli("cancel", "whole")
         program.resume()
         assert running.wait() == 3
@@ -106,7 +108,7 @@ def _look_while_it_works(whole: WholeRun) -> None:
         assert agent is not None
         with whole.start("logs", "-f", "whole", "train") as logs:
             whole.wait_for(lambda: "going on from the checkpoint" in logs.text, "a line of the log", logs)
-            assert _state_of_train(whole) == "running"
+            whole.wait_for(lambda: _state_of_train(whole) == "running", "a heartbeat in time", running)
             agent.suspend()
             whole.wait_for(lambda: _state_of_train(whole) == "stalled", "stalled", running)
             agent.resume()
@@ -115,6 +117,10 @@ def _look_while_it_works(whole: WholeRun) -> None:
             _succeeds(running)
             assert logs.wait() == 0
             assert "committed (exit 0)" in logs.text
+
+
+def _controls(running: Running) -> bool:
+    return "train          running" in running.text
 
 
 def _suspended(whole: WholeRun) -> psutil.Process:

@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+import sftjobs
 from sftjobs import names
 from sftjobs.plan.committed import committed
 from sftjobs.runs import Attempt, find_run, read_attempts, read_plan
@@ -134,7 +135,9 @@ class WholeRun:
         self.folder = folder
         self.store = store or FolderStore(folder / ".sftjobs")
         quiet = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "COLUMNS": "400"}
-        self.environ = {**os.environ, **quiet, **(environ or {})}
+        source = str(Path(sftjobs.__file__).resolve().parents[1])  # the tree under test, whatever is installed
+        python_path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
+        self.environ = {**os.environ, **quiet, "PYTHONPATH": python_path, **(environ or {})}
         self._started = 0
 
     def copy(self, folder: Path) -> "WholeRun":
