@@ -36,9 +36,9 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
     general = counts.tasks["general"].examples if "general" in counts.tasks else 0
     sizes = epoch_sizes(domain, epochs, general, config["general_ratio"], config["general_max_repeats"])
     global_batch = micro * accumulation * resources.world_size
-    steps = optimizer_steps(sizes, global_batch)
-    if config["max_steps"] is not None:
-        steps = min(steps, config["max_steps"])
+    all_steps = optimizer_steps(sizes, global_batch)
+    steps = all_steps if config["max_steps"] is None else min(all_steps, config["max_steps"])
+    _on_general(config, general, total, sizes, reasons)
     decided = TrainConfig(
         method=method,
         lora=LoraConfig(**config["lora"]) if method == "lora" else None,
@@ -59,7 +59,20 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         max_tokens=config["max_tokens"],
         seed=config["seed"],
     )
-    return decided, reasons, _summary(decided, resources, counts, len(sizes))
+    return decided, reasons, _summary(decided, resources, counts, sizes, all_steps)
+
+
+def _on_general(config: dict[str, Any], general: int, domain: int, sizes: list[int], reasons: Reasons) -> None:
+    """Say so if there are fewer general examples than the ratio asks for; the first epoch holds every task."""
+    ratio = config["general_ratio"]
+    if ratio is None or not sizes:
+        return
+    drawn = sizes[0] - domain
+    if drawn < math.floor(ratio * domain + 0.5):
+        reasons["general.ratio"] = (
+            f"{drawn:,} general examples in the first epoch instead of {ratio:g} x {domain:,}: "
+            f"there are {general:,}, each used at most {config['general_max_repeats']} times per epoch"
+        )
 
 
 def _warmup_steps(steps: int, share: float) -> int:
@@ -103,17 +116,27 @@ def _power_of_two(number: int) -> int:
     return 1 << (max(1, number).bit_length() - 1)
 
 
-def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, epochs: int) -> str:
-    supervised = sum(counts.tasks[name].supervised_tokens * passes for name, passes in config.epochs.items())
-    world = f"world {resources.nodes}x{resources.processes_per_node}"
+def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, sizes: list[int], all_steps: int) -> str:
     batch = config.micro_batch_size * config.gradient_accumulation_steps * config.world_size
+    epochs = f"{len(sizes)} epoch{'s' if len(sizes) != 1 else ''}"
     parts = [
-        world,
+        f"world {resources.nodes}x{resources.processes_per_node}",
         f"micro batch {config.micro_batch_size}",
         f"accumulation {config.gradient_accumulation_steps}",
         f"global batch {batch}",
         f"{config.steps:,} step{'s' if config.steps != 1 else ''}",
-        f"{epochs} epoch{'s' if epochs != 1 else ''}",
-        f"{supervised:,} supervised tokens",
+        epochs if config.steps == all_steps else f"max_steps ends {epochs} of {all_steps:,} steps early",
+        f"{_supervised(config, counts, sizes, all_steps)} supervised tokens",
     ]
     return " | ".join(parts)
+
+
+def _supervised(config: TrainConfig, counts: DataCounts, sizes: list[int], all_steps: int) -> str:
+    """Tokens with loss over all steps; `~` where it depends on which examples are drawn or come before `max_steps`."""
+    tokens: float = sum(counts.tasks[name].supervised_tokens * passes for name, passes in config.epochs.items())
+    general = counts.tasks.get("general")
+    drawn = sum(sizes) - sum(counts.tasks[name].examples * passes for name, passes in config.epochs.items())
+    if general is not None and drawn:
+        tokens += general.supervised_tokens / general.examples * drawn
+    exact = not drawn and config.steps == all_steps
+    return f"{tokens:,}" if exact else f"~{round(tokens * config.steps / all_steps):,}"

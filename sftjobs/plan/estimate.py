@@ -23,6 +23,7 @@ def estimate(spec: RunSpec, plan: RunPlan) -> str | None:
         kept = round(records * share)
         kept = min(kept, task.max_examples or kept)
         tasks[name] = TaskCounts(examples=kept, tokens=0, supervised_tokens=0)
+    _select(spec, tasks)
     if spec.data.general is not None:
         records = _records(plan.facts.externals["general"], header=spec.data.general.path.endswith(".csv"))
         if records is None:
@@ -35,6 +36,16 @@ def estimate(spec: RunSpec, plan: RunPlan) -> str | None:
     node = plan.stage("train")
     _, _, summary = decide_train(node.config, node.resources, counts)
     return "~ " + summary.rpartition(" | ")[0]  # supervised tokens are not known before tokenising
+
+
+def _select(spec: RunSpec, tasks: dict[str, TaskCounts]) -> None:
+    """`data.select` takes from each task about its share."""
+    total = sum(task.examples for task in tasks.values())
+    if spec.data.select is None or total <= spec.data.select.keep:
+        return
+    for name, task in tasks.items():
+        kept = round(task.examples * spec.data.select.keep / total)
+        tasks[name] = task.model_copy(update={"examples": kept})
 
 
 def _records(external: External, header: bool) -> int | None:

@@ -1,13 +1,15 @@
 """Decisions about training and comparison at their edges: one step, limits, nothing to train on."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sftjobs.plan.estimate import estimate
 from sftjobs.plan.finish import finish
 from sftjobs.plan.make import make
 from sftjobs.plan.types import StagePlan
-from tests.support.specs import artifact, data_counts, make_facts, make_spec
+from tests.support.specs import artifact, data_counts, external, make_facts, make_spec
 
 
 def train(examples: int, **wanted: Any) -> StagePlan:
@@ -27,3 +29,39 @@ def test_the_first_metric_decides_the_verdict(metrics: list[str]) -> None:
     counts = {"metrics": {"accuracy": 0.5, "exact_match": 0.4}}
     inputs = {name: artifact("eval", name, counts) for name in ("eval-base", "eval-tuned")}
     assert finish(plan, "compare", inputs).config["metric"] == metrics[0]
+
+
+def test_the_printed_arithmetic_says_that_max_steps_ends_early() -> None:
+    summary = train(400, max_steps=5, global_batch_size=16).summary
+    assert "| 5 steps | max_steps ends 2 epochs of 50 steps early | ~320 supervised tokens" in summary
+
+
+def test_general_data_counts_and_its_lack_is_said() -> None:
+    data = {
+        "tasks": {"t": {"path": "train.jsonl"}},
+        "general": {"path": "general.jsonl", "ratio": 1.0},
+        "held_out": {"path": "held.jsonl"},
+    }
+    facts = make_facts()
+    facts = facts.model_copy(update={"externals": {**facts.externals, "general": external("general.jsonl")}})
+    plan = make(make_spec(data=data, train={"epochs": 1, "global_batch_size": 10}), facts)
+    counts = data_counts(100)
+    counts["tasks"]["general"] = {"examples": 30, "tokens": 900, "supervised_tokens": 600}
+    stage = finish(plan, "train", {"data": artifact("data", "data", counts)})
+    assert "| 13 steps | 1 epoch | ~1,000 supervised tokens" in stage.summary
+    assert stage.reasons["general.ratio"].startswith("30 general examples in the first epoch instead of 1 x 100")
+
+
+def test_the_estimate_knows_of_select(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text("{}\n" * 400)
+    data = {
+        "tasks": {"t": {"path": str(path)}},
+        "held_out": {"path": "held.jsonl"},
+        "select": {"keep": 100},
+    }
+    spec = make_spec(data=data, train={"epochs": 1, "global_batch_size": 10})
+    facts = make_facts()
+    source = external("train.jsonl").model_copy(update={"source": str(path)})
+    plan = make(spec, facts.model_copy(update={"externals": {**facts.externals, "task.t": source}}))
+    assert "| 10 steps |" in (estimate(spec, plan) or "")
