@@ -82,11 +82,19 @@ def _say(store: Store, plan: RunPlan, run_id: str, verdict: Verdict, local: Path
     if verdict.outcome == "failed":
         error.print(f"run {run_id} failed in stage {verdict.stage} ({verdict.failure}): {verdict.message}", style="red")
         error.print(f"log: sftjobs logs {run_id} {verdict.stage}")
-        again = "`sftjobs run`" if verdict.failure == "config" else f"`sftjobs resume {run_id}`"
-        error.print(f"after mending the cause, {again} goes on; what is committed is not made again")
+        error.print(_way_on(run_id, verdict))
     elif verdict.outcome == "cancelled":
         error.print(f"run {run_id} was cancelled; `sftjobs resume {run_id}` goes on with it")
     elif verdict.outcome == "stopped":
         error.print(f"run {run_id} is stopped; the same command goes on where it was")
     else:
         error.print(f"run {run_id}: {verdict.message}; the same command takes over again")
+
+
+def _way_on(run_id: str, verdict: Verdict) -> str:
+    """What to do after a failure: a mended input or run.yaml needs a new plan, everything else the recorded one."""
+    if verdict.failure == "checkpoint":
+        discard = f"`sftjobs discard {run_id} {verdict.stage}` deletes its checkpoints"
+        return f"{discard}, then `sftjobs resume {run_id}` trains from the first step"
+    again = "`sftjobs run`" if verdict.failure == "config" else f"`sftjobs resume {run_id}`"
+    return f"after mending the cause, {again} goes on; what is committed is not made again"
