@@ -14,6 +14,7 @@ from jobs.eval.examples import read_examples, read_prompt
 from jobs.eval.lines import write_lines
 from jobs.eval.parse import parser
 from jobs.eval.score import Prediction, confusion, predict, scores
+from jobs.lm.device import planned_device
 from jobs.lm.generate import Generation, generate
 from jobs.lm.load import load_model
 from jobs.lm.render import Renderer, load_tokenizer
@@ -40,7 +41,7 @@ def run(program: Program) -> None:
     tokenizer = load_tokenizer(program.input("model"))
     renderer = Renderer(tokenizer)
     prompts = renderer.prompts([example.messages for example in examples])
-    model = _load(program)
+    model = _load(program, config)
     print(f"{len(examples):,} examples | at most {config.max_new_tokens} new tokens | {model.device}", flush=True)
     program.progress("generate", 0, len(prompts))
     generation = generate(
@@ -64,13 +65,12 @@ def run(program: Program) -> None:
     print(f"{result['metric']} {first['value']:.3f} ({first['correct']} of {first['n']}), {generation.seconds:.1f} s")
 
 
-def _load(program: Program) -> PreTrainedModel:
-    """On an accelerator if this process got one, in 16 bits there; in float32 on a CPU."""
-    if torch.cuda.is_available() and program.plan.resources.gpus_per_node:
-        model = load_model(program.input("model"), torch.bfloat16)
-        model.to(torch.device("cuda", program.local_rank))  # type: ignore[arg-type]
-        return model
-    return load_model(program.input("model"))
+def _load(program: Program, config: EvalConfig) -> PreTrainedModel:
+    """In 16 bits on a GPU, in float32 on a CPU."""
+    device = planned_device(config.device, program.local_rank)
+    model = load_model(program.input("model"), torch.float32 if device.type == "cpu" else torch.bfloat16)
+    model.to(device)  # type: ignore[arg-type]
+    return model
 
 
 def _texts(tokenizer: PreTrainedTokenizerBase, generation: Generation) -> list[str]:

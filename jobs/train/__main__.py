@@ -2,6 +2,7 @@
 
 import torch.distributed as dist
 
+from jobs.lm.device import planned_device
 from jobs.lm.prefix import Layouts
 from jobs.lm.render import Renderer, load_tokenizer
 from jobs.train import checkpoint
@@ -27,6 +28,7 @@ def run(program: Program) -> None:
     config = TrainConfig.model_validate(program.plan.config)
     check_ranks(program.world_size, config.world_size, "were started")
     header = checkpoint.read_header(program.resume, program) if program.resume else None
+    planned_device(config.device, program.local_rank)
     make_repeatable(config.seed, config.threads_per_process)
     quiet()
     watch = Stopwatch()

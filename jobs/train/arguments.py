@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from transformers import TrainingArguments
 
 from sftjobs.plan.configs import TrainConfig
@@ -15,7 +14,7 @@ def training_arguments(config: TrainConfig, scratch: Path) -> TrainingArguments:
 
     Accumulation is 1 because one batch of `SftTrainer` is a whole optimizer step.
     """
-    on_cpu = not torch.cuda.is_available()
+    on_cpu = config.device == "cpu"
     return TrainingArguments(
         output_dir=str(scratch),
         max_steps=config.steps,

@@ -109,6 +109,10 @@ class DataCounts(Document):
     output_format: str
 
 
+Device = Literal["cpu", "cuda"]
+"""`cuda` if the stage has GPUs. Never what the machine happens to have: results would depend on it."""
+
+
 class LoraConfig(Document):
     rank: int
     alpha: int
@@ -137,6 +141,7 @@ class TrainConfig(Document):
     weight_decay: float
     max_grad_norm: float
     precision: Literal["float32", "bfloat16"]
+    device: Device = "cpu"
     threads_per_process: int
     max_tokens: int
     seed: int
@@ -147,6 +152,8 @@ class EvalConfig(Document):
 
     metrics: list[Literal["accuracy", "exact_match"]]
     max_new_tokens: int
+    device: Device = "cpu"
+    """On `cuda` weights are bfloat16, on `cpu` float32: answers of one are never compared with answers of the other."""
     threads_per_process: int
     seed: int
 

@@ -55,6 +55,7 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         weight_decay=config["weight_decay"],
         max_grad_norm=config["max_grad_norm"],
         precision=config["precision"],
+        device=resources.device,
         threads_per_process=resources.threads_per_process,
         max_tokens=config["max_tokens"],
         seed=config["seed"],

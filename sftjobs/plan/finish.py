@@ -79,6 +79,7 @@ def _eval(node: StageNode, inputs: Inputs) -> Decided:
     config = EvalConfig(
         metrics=_metrics(node.config["metrics"], counts.output_format),
         max_new_tokens=tokens,
+        device=node.resources.device,
         threads_per_process=node.resources.threads_per_process,
         seed=node.config["seed"],
     )

@@ -97,6 +97,11 @@ class Resources(Document):
     def world_size(self) -> int:
         return self.nodes * self.processes_per_node
 
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """What programs compute on."""
+        return "cuda" if self.gpus_per_node else "cpu"
+
 
 class Operation(Document):
     """How a stage is run. Never part of its key: none of it changes the result."""
