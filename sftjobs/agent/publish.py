@@ -93,7 +93,16 @@ def upload_output(
 
 
 def commit(store: Store, manifest: Manifest) -> str:
-    """Commit; returns a warning if another, different artifact was committed first."""
+    """Commit; returns a warning if another, different artifact was committed first.
+
+    Raises ChangedError if what was uploaded is not there any more: after an outage that outlived the LEASE, somebody
+    may have discarded the stage, and a COMMIT must never point at missing files.
+    """
+    try:
+        stages.check_sizes(store, manifest.kind, manifest.key, manifest)
+    except DamagedError as missing:
+        what = f"incarnation {manifest.incarnation} of {manifest.kind}/{manifest.key}"
+        raise ChangedError(f"{what} was deleted before it could be committed: {missing.key}") from missing
     standing = stages.commit(store, manifest)
     if stages.lost_race(store, manifest, standing) != "different":
         return ""

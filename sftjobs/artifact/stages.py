@@ -145,16 +145,23 @@ def discard(store: Store, kind: Kind, key: str) -> int:
     """Delete what a stage key holds, COMMIT first; returns the number of deleted objects.
 
     A reader sees a whole artifact or none at every moment. The CLAIMs stay: a late writer of an old incarnation can
-    then never mix its files with those of a new one. Raises BusyError while somebody works on the stage.
+    then never mix its files with those of a new one. What such a writer adds meanwhile is deleted too. Raises BusyError
+    while somebody works on the stage.
     """
     prefix = names.stage_prefix(kind, key)
+    deleted = 0
     with Lease(store, prefix + names.LEASE, what="sftjobs discard"):
-        found = [entry.key for entry in store.list(prefix)]
-        commits = [prefix + names.COMMIT]
-        checkpoints = [name for name in found if name.startswith(prefix + names.CHECKPOINT + "/")]
-        stays = {prefix + names.LEASE, *commits, *checkpoints}
-        rest = [name for name in found if name not in stays and not name.endswith("/" + names.CLAIM)]
-        doomed = [name for name in commits if name in found] + checkpoints + rest
-        for name in doomed:
-            store.delete(name)
-    return len(doomed)
+        while doomed := _doomed(store, prefix):
+            for name in doomed:
+                store.delete(name)
+            deleted += len(doomed)
+    return deleted
+
+
+def _doomed(store: Store, prefix: str) -> list[str]:
+    """Everything of a stage key but its CLAIMs and its LEASE, COMMITs first."""
+    found = [entry.key for entry in store.list(prefix)]
+    commits = [name for name in found if name == prefix + names.COMMIT]
+    checkpoints = [name for name in found if name.startswith(prefix + names.CHECKPOINT + "/")]
+    stays = {prefix + names.LEASE, *commits, *checkpoints}
+    return commits + checkpoints + [n for n in found if n not in stays and not n.endswith("/" + names.CLAIM)]

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from sftjobs import names
+from sftjobs.agent import publish
 from sftjobs.artifact import stages
 from sftjobs.artifact.lease import Lease
 from sftjobs.canonical import sha256
-from sftjobs.errors import BusyError, DamagedError
+from sftjobs.errors import BusyError, ChangedError, DamagedError
 from sftjobs.plan.types import FileEntry, Manifest
 from sftjobs.store.folder import FolderStore
 
@@ -123,3 +124,29 @@ def test_discard_waits_for_nobody(store: FolderStore) -> None:
     with Lease(store, lease, what="agent of data, attempt 0"), pytest.raises(BusyError, match="agent of data"):
         stages.discard(store, "data", KEY)
     assert stages.read_commit(store, "data", KEY) is not None
+
+
+def test_discard_also_takes_what_a_late_writer_adds_meanwhile(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed(store)
+    late = iter(["late.txt"])
+    delete = FolderStore.delete
+
+    def delete_slowly(self: FolderStore, key: str) -> None:
+        delete(self, key)
+        if key.endswith("MANIFEST.json") and next(late, None):
+            committed(self)
+
+    monkeypatch.setattr(FolderStore, "delete", delete_slowly)
+    stages.discard(store, "data", KEY)
+    assert stages.read_commit(store, "data", KEY) is None
+    assert {entry.key.rpartition("/")[2] for entry in store.list("")} == {names.CLAIM}
+
+
+def test_an_agent_never_commits_what_was_discarded_meanwhile(store: FolderStore) -> None:
+    manifest = committed(store)
+    stages.discard(store, "data", KEY)
+    with pytest.raises(ChangedError, match=r"incarnation 1 .* was deleted before it could be committed: .*a\.txt"):
+        publish.commit(store, manifest)
+    assert stages.read_commit(store, "data", KEY) is None
