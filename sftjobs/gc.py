@@ -11,19 +11,26 @@ from dataclasses import dataclass, field
 
 from sftjobs import names, runs
 from sftjobs.artifact import stages
-from sftjobs.errors import SftError
+from sftjobs.artifact.lease import LeaseWatch, observe
+from sftjobs.errors import BusyError, ChangedError, NotFoundError, SftError
 from sftjobs.plan.committed import committed
+from sftjobs.plan.finish import finish, ready
 from sftjobs.plan.types import KINDS, Kind, RunPlan
 from sftjobs.store.base import Entry, Store
 
 COMMITS_FIRST = (names.COMMIT,)
 """Deleted before anything they point at, so that a reader never follows a COMMIT to missing files."""
 
+LEFT_BEHIND_S = 900.0
+"""A LEASE that was not renewed for so long is nobody's; clocks of store and observer may differ by minutes."""
+
 
 @dataclass
 class Sweep:
     """What would be deleted, by reason."""
 
+    runs: list[str] = field(default_factory=list)
+    """Every run that was there; another one may need what was found, so `delete` looks again."""
     found: dict[str, list[Entry]] = field(default_factory=dict)
 
     def add(self, reason: str, entries: Iterable[Entry]) -> None:
@@ -41,22 +48,36 @@ class Sweep:
 
 
 def find(store: Store, dropped_runs: set[str], grace_s: float, now: float | None = None) -> Sweep:
-    """Everything that may go. `dropped_runs`: ids of runs whose records and results are given up."""
+    """Everything that may go. `dropped_runs`: ids of runs whose records and results are given up.
+
+    Raises BusyError if one of them is being worked on.
+    """
     limit = (time.time() if now is None else now) - grace_s
-    kept = [run_id for run_id in store.list_folders(names.RUNS) if run_id not in dropped_runs]
+    there = store.list_folders(names.RUNS)
+    for run_id in sorted(dropped_runs):
+        _refuse_if_controlled(store, run_id)
     keys: set[tuple[Kind, str]] = set()
     inputs: set[str] = set()
-    for run_id in kept:
-        keys |= _stage_keys(store, run_id)
-        inputs |= _inputs(runs.read_plan(store, run_id))
-    sweep = Sweep()
+    rests: list[Entry] = []
+    for run_id in there:
+        if run_id in dropped_runs:
+            continue
+        try:
+            plan = runs.read_plan(store, run_id)
+        except NotFoundError:  # the plan is written first: this is the rest of a run whose deletion was cut off
+            rests += [entry for entry in store.list(names.run_prefix(run_id)) if entry.modified <= limit]
+            continue
+        keys |= _stage_keys(store, run_id, plan)
+        inputs |= _inputs(plan)
+    sweep = Sweep(runs=there)
+    sweep.add("records of dropped runs", rests)
     for run_id in sorted(dropped_runs):
         sweep.add("records of dropped runs", store.list(names.run_prefix(run_id)))
     for kind in KINDS:
         for key in store.list_folders(f"{names.STAGES}{kind}/"):
             entries = list(store.list(names.stage_prefix(kind, key)))
-            if max(entry.modified for entry in entries) > limit:
-                continue  # somebody may be working on it
+            if not entries or max(entry.modified for entry in entries) > limit:
+                continue  # gone meanwhile, or somebody may be working on it
             if (kind, key) not in keys:
                 sweep.add("stages that no run needs", entries)
             else:
@@ -67,21 +88,51 @@ def find(store: Store, dropped_runs: set[str], grace_s: float, now: float | None
 
 
 def delete(store: Store, sweep: Sweep) -> Iterator[Entry]:
-    """Delete what was found, COMMITs first; yields each object after it is gone."""
+    """Delete what was found, COMMITs first; yields each object after it is gone.
+
+    Raises ChangedError if a run began since: it may count on what was found, as long as a COMMIT says that it is done.
+    """
     entries = [entry for found in sweep.found.values() for entry in found]
     entries.sort(key=lambda e: (not e.key.endswith(COMMITS_FIRST), e.key))
     for entry in entries:
+        if entry.key.endswith(COMMITS_FIRST) or entry is entries[0]:
+            _refuse_if_runs_began(store, sweep)
         store.delete(entry.key)
         yield entry
 
 
-def _stage_keys(store: Store, run_id: str) -> set[tuple[Kind, str]]:
-    plan = runs.read_plan(store, run_id)
+def controller_of(store: Store, run_id: str) -> str | None:
+    """Who controls a run now, or None. One that left its LEASE behind long ago does not count, wherever it was."""
+    key = names.run_lease(run_id)
+    view = observe(store, key, LeaseWatch())
+    renewed = max((entry.modified for entry in store.list(key)), default=0.0)
+    if not view.held or renewed < time.time() - LEFT_BEHIND_S:
+        return None
+    return "somebody" if view.owner is None else f"pid {view.owner.pid} on {view.owner.host}"
+
+
+def _refuse_if_controlled(store: Store, run_id: str) -> None:
+    who = controller_of(store, run_id)
+    if who is not None:
+        way_out = f"`sftjobs cancel {run_id}`, or wait until it has ended"
+        raise BusyError(f"run {run_id} is controlled by {who}, so it cannot be dropped: {way_out}; nothing was deleted")
+
+
+def _refuse_if_runs_began(store: Store, sweep: Sweep) -> None:
+    began = sorted(set(store.list_folders(names.RUNS)) - set(sweep.runs))
+    if began:
+        raise ChangedError(f"run {began[0]} began meanwhile and may need what was to go; run `sftjobs gc` again")
+
+
+def _stage_keys(store: Store, run_id: str, plan: RunPlan) -> set[tuple[Kind, str]]:
+    """Keys of every stage that is committed or whose inputs are: it may have checkpoints that the run will go on from,
+    also those of another run. And of every attempt, and of artifacts of other runs."""
     try:
         done = committed(plan, store)
     except SftError as error:
         raise SftError(f"run {run_id}: {error}; nothing was deleted") from error
-    keys = {(item.ref.kind, item.ref.key) for item in done.values()}
+    inputs = {name: (item.ref, item.manifest) for name, item in done.items()}
+    keys = {(node.kind, finish(plan, node.name, inputs).key) for node in plan.stages if ready(node, inputs)}
     for attempts in runs.read_attempts(store, run_id).values():
         keys |= {(attempt.intent.plan.kind, attempt.intent.plan.key) for attempt in attempts}
     for node in plan.stages:

@@ -8,6 +8,7 @@ import yaml
 
 from sftjobs import names
 from sftjobs.canonical import readable
+from sftjobs.errors import DataError
 from sftjobs.plan.facts import paths
 from sftjobs.plan.inputs import STORE_SCHEME, is_local
 from sftjobs.plan.types import External, Facts, FileEntry
@@ -37,7 +38,9 @@ def _push_file(store: Store, entry: FileEntry, file: Path, on_bytes: OnBytes | N
     key = names.pushed_input(entry.sha256)
     if any(found.key == key and found.size == entry.size for found in store.list(key)):
         return
-    store.upload(key, file, on_bytes)
+    if store.upload(key, file, on_bytes) != entry.sha256:
+        store.delete(key)  # under this name it would spoil the input for everybody
+        raise DataError(f"{file}: changed while it was pushed; push again when nothing writes to it")
 
 
 def _uri(store: Store, external: External, source: Path) -> str:

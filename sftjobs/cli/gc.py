@@ -30,12 +30,14 @@ def command(
     dropped = {runs.find_run(store, run) for run in drop}
     if days is not None:
         limit = time.time() - days * DAY_S
-        dropped |= {run.run_id for run in runs.list_runs(store) if run.owner.created < limit}
+        old = [run.run_id for run in runs.list_runs(store) if run.owner.created < limit]
+        dropped |= {run_id for run_id in old if gc.controller_of(store, run_id) is None}  # a long run goes on
     sweep = gc.find(store, dropped, grace * 3600)
     if really:
         with console(stderr=True).status(f"deleting {sweep.objects} objects"):
             for _ in gc.delete(store, sweep):
                 pass
+            store.remove_leftovers(grace * 3600)  # of interrupted writes, which no listing shows
     if form == "json":
         found = {reason: [e.key for e in entries] for reason, entries in sweep.found.items()}
         show_json({"deleted": really, "objects": sweep.objects, "bytes": sweep.size, "found": found})

@@ -5,6 +5,7 @@ a folder has a `/` at its end).
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from sftjobs.artifact.digest import artifact_digest, hash_file
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError, NotFoundError
 from sftjobs.plan.types import External, FileEntry
+from sftjobs.store import keys
 from sftjobs.store.base import Store
 
 STORE_SCHEME = "store:"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 OnBytes = Callable[[int], None]
 
 
@@ -87,19 +90,30 @@ def _hidden(relative: Path) -> bool:
 def pushed(uri: str, store: Store) -> External:
     """An input that `sftjobs push` brought into the store. Raises DataError if it is not there."""
     digest, _, name = uri.removeprefix(STORE_SCHEME).partition("/")
+    if _DIGEST.fullmatch(digest) is None:
+        raise DataError(f"{uri}: write store:<64 hex digits>/<name>, as `sftjobs push` prints it")
     try:
         if name.endswith("/"):
             listing = json.loads(store.get(f"{names.pushed_input(digest)}.files.json").body)
             entries = [FileEntry.model_validate(item) for item in listing]
             if artifact_digest(entries) != digest:
                 raise DataError(f"{uri}: the list of files in the store does not have this digest; push it again")
-            return External(source=uri, digest=digest, files=entries)
+            return External(source=uri, digest=digest, files=[_plain(uri, entry) for entry in entries])
         found = [entry for entry in store.list(names.pushed_input(digest)) if entry.key == names.pushed_input(digest)]
         if not found:
             raise NotFoundError(names.pushed_input(digest))
-        return External(source=uri, digest=digest, files=[FileEntry(path=name, size=found[0].size, sha256=digest)])
+        entry = _plain(uri, FileEntry(path=name, size=found[0].size, sha256=digest))
+        return External(source=uri, digest=digest, files=[entry])
     except NotFoundError:
         raise DataError(f"{uri}: not in the store {store.uri}; push it again with `sftjobs push`") from None
+
+
+def _plain(uri: str, entry: FileEntry) -> FileEntry:
+    """The entry; raises DataError if its path could lead out of the input's folder."""
+    reason = keys.why_not(entry.path)
+    if reason is not None:
+        raise DataError(f"{uri}: {entry.path!r} cannot name a file of an input: it {reason}")
+    return entry
 
 
 def remote(uri: str, open_uri: Callable[[str], Store], scratch: Path, cache: dict[str, str]) -> External:

@@ -8,12 +8,17 @@ import yaml
 
 from sftjobs import gc, names, runs
 from sftjobs.artifact import stages
-from sftjobs.errors import DamagedError, DataError
+from sftjobs.artifact.digest import artifact_digest
+from sftjobs.artifact.lease import Lease
+from sftjobs.canonical import readable
+from sftjobs.errors import BusyError, ChangedError, DamagedError, DataError
 from sftjobs.explain import explain
 from sftjobs.plan.committed import committed
 from sftjobs.plan.facts import resolve
+from sftjobs.plan.finish import finish
+from sftjobs.plan.inputs import pushed
 from sftjobs.plan.make import make
-from sftjobs.plan.types import RunPlan
+from sftjobs.plan.types import FileEntry, RunPlan
 from sftjobs.pull import pull
 from sftjobs.push import push_inputs, pushed_spec
 from sftjobs.spec.load import load
@@ -87,6 +92,42 @@ def test_gc_sweeps_other_incarnations_but_not_their_claims(store: Store, tmp_pat
     assert [e.key for e in sweep.found["left behind by attempts that did not win"]] == [key]
 
 
+def test_gc_keeps_checkpoints_that_a_run_has_not_come_to_yet(store: Store, tmp_path: Path) -> None:
+    done = commit_all(store, plan_of(), tmp_path, COUNTS, until="data")
+    runs.create_run(store, plan_of(), b"name: demo\n", OWNER)
+    train = finish(plan_of(), "train", done)
+    store.create(names.checkpoint_commit("train", train.key, 7, 1), b"{}")
+    assert gc.find(store, set(), grace_s=-1).found == {}
+
+
+def test_gc_never_drops_a_run_that_is_going_on(store: Store) -> None:
+    run_id = runs.create_run(store, plan_of(), b"name: demo\n", OWNER)
+    with Lease(store, names.run_lease(run_id), what="controller"):
+        with pytest.raises(BusyError, match=r"is controlled by pid .* nothing was deleted"):
+            gc.find(store, {run_id}, grace_s=3600)
+        assert gc.find(store, set(), grace_s=-1).found == {}
+    assert gc.find(store, {run_id}, grace_s=-1).objects == 3
+
+
+def test_gc_finishes_a_deletion_that_was_cut_off(store: Store) -> None:
+    run_id = runs.create_run(store, plan_of(), b"name: demo\n", OWNER)
+    store.delete(names.run_prefix(run_id) + names.PLAN_JSON)
+    assert gc.find(store, set(), grace_s=3600).found == {}
+    sweep = gc.find(store, set(), grace_s=-1)
+    assert [e.key.rpartition("/")[2] for e in sweep.found["records of dropped runs"]] == [names.OWNER, names.RUN_YAML]
+
+
+def test_gc_deletes_nothing_that_a_new_run_may_count_on(store: Store, tmp_path: Path) -> None:
+    plan = plan_of()
+    commit_all(store, plan, tmp_path, COUNTS)
+    sweep = gc.find(store, set(), grace_s=-1)
+    assert sweep.objects > 0
+    runs.create_run(store, plan, b"name: demo\n", OWNER)
+    with pytest.raises(ChangedError, match=r"run demo-.* began meanwhile"):
+        list(gc.delete(store, sweep))
+    assert set(committed(plan, store)) == {node.name for node in plan.stages}
+
+
 def test_pull_is_verified_and_goes_on(store: Store, tmp_path: Path) -> None:
     plan = plan_of()
     done = commit_all(store, plan, tmp_path, COUNTS)
@@ -156,6 +197,32 @@ def test_a_pushed_input_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     with pytest.raises(DataError, match="push it again"):
         resolve(spec, loaded.folder, store)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", ""])
+def test_a_pushed_input_stays_in_its_folder(store: Store, name: str) -> None:
+    store.create(names.pushed_input("0" * 64), b"x")
+    with pytest.raises(DataError, match="cannot name a file of an input"):
+        pushed(f"store:{'0' * 64}/{name}", store)
+    files = [FileEntry(path=f"{name}/x", size=1, sha256="0" * 64)]
+    digest = artifact_digest(files)
+    listing = readable([entry.model_dump() for entry in files])
+    store.create(f"{names.pushed_input(digest)}.files.json", listing)
+    with pytest.raises(DataError, match="cannot name a file of an input"):
+        pushed(f"store:{digest}/folder/", store)
+    with pytest.raises(DataError, match="64 hex digits"):
+        pushed("store:../x", store)
+
+
+def test_a_file_that_changes_while_it_is_pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sftjobs.plan.versions.installed", lambda: make_facts().versions)
+    loaded = load(write_run(tmp_path))
+    store = open_store(loaded.spec.store, loaded.folder)  # type: ignore[arg-type]
+    facts = resolve(loaded.spec, loaded.folder, store)
+    (tmp_path / "train.jsonl").write_text('{"text": "z", "label": "a"}\n' * 3)
+    with pytest.raises(DataError, match=r"train\.jsonl: changed while it was pushed"):
+        push_inputs(loaded.spec, facts, store, say=lambda _: None)
+    assert not list(store.list(names.pushed_input(facts.externals["task.t"].digest)))
 
 
 def test_the_digest_cache_notices_a_changed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
