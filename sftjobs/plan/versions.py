@@ -8,7 +8,14 @@ from sftjobs.canonical import digest, sha256
 from sftjobs.errors import Problem, SpecError
 from sftjobs.plan.configs import LIBRARIES
 
-PROGRAMS = ("jobs", "sftjobs/program.py", "sftjobs/plan/arithmetic.py")
+PROGRAMS = (
+    "jobs",
+    "sftjobs/program.py",
+    "sftjobs/canonical.py",
+    "sftjobs/plan/arithmetic.py",
+    "sftjobs/spec/prompt.py",
+    "sftjobs/spec/template.py",
+)
 """What decides results, relative to the root of a checkout."""
 
 
@@ -33,18 +40,25 @@ def installed() -> dict[str, str]:
 def source_digest() -> str | None:
     """Digest of the stage programs if they differ from the last commit of a checkout, else None.
 
-    Only what runs inside a stage counts: work on the CLI or the controller must not train anything again.
+    Only what runs inside a stage counts: work on the CLI or the controller must not train anything again. Where git
+    cannot tell (not installed, a checkout of another user), the programs count as changed: rather once too often than
+    a result of other code.
     """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "status", "--porcelain", "--", *PROGRAMS]
-    try:
-        status = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if status.returncode != 0 or not status.stdout.strip():
+    if _is_clean(root):
         return None
     places = [root / place for place in PROGRAMS]
     files = sorted(p for place in places for p in ([place] if place.is_file() else place.rglob("*.py")))
     return digest([[str(p.relative_to(root)), sha256(p.read_bytes())] for p in files])
+
+
+def _is_clean(root: Path) -> bool:
+    """True if git says that the programs are those of the last commit."""
+    command = ["git", "-C", str(root), "status", "--porcelain", "--", *PROGRAMS]
+    try:
+        status = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return status.returncode == 0 and not status.stdout.strip()
