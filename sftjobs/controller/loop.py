@@ -17,7 +17,7 @@ from sftjobs.controller.observe import Observer
 from sftjobs.controller.observed import Observed
 from sftjobs.controller.stage_reader import FinishStage, StageReader
 from sftjobs.crashpoints import crash_point
-from sftjobs.errors import StoreConfigError, StoreError
+from sftjobs.errors import DamagedError, StoreConfigError, StoreError
 from sftjobs.objects import JobSettings
 from sftjobs.plan.finish import finish as finish_stage
 from sftjobs.plan.types import RunPlan
@@ -87,7 +87,7 @@ def run_chain(
     If the last session has its verdict already, `again` begins a new one with fresh budgets: that is what a person
     means by run and resume. A controller that is restarted by a machine gives False and gets that verdict.
     `on_success` builds the report before the verdict is written. Raises BusyError if another controller works on the
-    run, StoreConfigError if a person must change something about the store. Other troubles are waited out.
+    run, StoreConfigError or DamagedError if a person must do something about the store. Other troubles are waited out.
     """
     controls = controls or Controls()
     lease = Lease(store, names.run_lease(run_id), what=f"controller of run {run_id}", run_id=run_id)
@@ -174,8 +174,8 @@ class _Loop:
         while not self._must_leave():
             try:
                 result = step()
-            except StoreConfigError:
-                raise
+            except (StoreConfigError, DamagedError):
+                raise  # waiting will not help
             except (StoreError, BackendError) as error:
                 if str(error) != before:
                     self.on_trouble(Trouble(str(error), wait))

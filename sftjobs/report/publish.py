@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sftjobs import names
-from sftjobs.errors import DataError, NotFoundError
+from sftjobs.artifact.stages import WAY_OUT
+from sftjobs.canonical import sha256
+from sftjobs.errors import DamagedError, DataError, NotFoundError
 from sftjobs.plan.committed import Committed, committed
 from sftjobs.plan.types import RunPlan
 from sftjobs.report.build import Report, StageReport, build
@@ -55,11 +57,22 @@ def html_path(store: Store, run_id: str, local: Path) -> Path:
 
 
 def _sections(store: Store, stage: Committed) -> dict[str, Any]:
-    """The report sections of a stage, by file name."""
+    """The report sections of a stage, by file name. Raises DamagedError."""
     prefix = f"{names.incarnation_prefix(stage.ref.kind, stage.ref.key, stage.ref.incarnation)}{names.INFO}/"
     folder = f"{names.REPORT_SECTIONS}/"
     return {
-        Path(entry.path).stem: json.loads(store.get(prefix + entry.path).body)
+        Path(entry.path).stem: read_section(store, prefix + entry.path, entry.sha256)
         for entry in stage.manifest.info
         if entry.path.startswith(folder) and entry.path.endswith(".json")
     }
+
+
+def read_section(store: Store, key: str, wanted: str) -> Any:
+    """One section, if it has the SHA-256 `wanted`. Raises DamagedError."""
+    try:
+        body = store.get(key).body
+    except NotFoundError:
+        raise DamagedError(key, f"{store.uri}/{key} is missing although the stage is committed; {WAY_OUT}") from None
+    if sha256(body) != wanted:
+        raise DamagedError(key, f"{store.uri}/{key} is not what was committed; {WAY_OUT}")
+    return json.loads(body)

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sftjobs import names
 from sftjobs.backend.base import BackendError, JobStatus
 from sftjobs.backend.process import ProcessBackend
 from sftjobs.controller.loop import Controls, Trouble, run_chain
-from sftjobs.errors import StoreConfigError, StoreError
+from sftjobs.errors import DamagedError, StoreConfigError, StoreError
 from sftjobs.runs import Verdict
 from sftjobs.store.base import Object
 from sftjobs.store.folder import FolderStore
@@ -120,13 +122,15 @@ def test_somebody_who_wants_out_while_the_store_is_away_gets_out(make: Make, roo
     until(lambda: not chain.live(), "its jobs have ended")
 
 
-def test_a_store_that_a_person_must_mend_is_an_error(make: Make, root: Path) -> None:
+@pytest.mark.parametrize("error", [StoreConfigError("access denied"), DamagedError("a/b", "a/b is damaged")])
+def test_a_store_that_a_person_must_mend_is_an_error(make: Make, root: Path, error: StoreError) -> None:
     chain = make({"a": []})
     store = AwayStore(root / "store")
-    store.error = StoreConfigError("access denied")
+    store.error = error
     controller = Controller(chain, store)
     assert controller.end() is None
-    assert isinstance(controller.error, StoreConfigError)
+    assert controller.error is error
+    assert controller.troubles == []
 
 
 def test_a_controller_that_lost_its_lease_touches_nothing_more(make: Make, root: Path) -> None:
