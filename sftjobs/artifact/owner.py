@@ -24,6 +24,8 @@ class Owner(Document):
     pid: int
     start_time: float
     """Unix time."""
+    start_ticks: int | None = None
+    """The same in clock ticks since boot, which no change of the clock moves; None where the kernel does not say."""
     run_id: str
     what: str
     """E.g. `agent of train, attempt 0`."""
@@ -37,6 +39,7 @@ def this_owner(run_id: str, what: str) -> Owner:
         pid_namespace=_pid_namespace(),
         pid=os.getpid(),
         start_time=psutil.Process().create_time(),
+        start_ticks=_start_ticks(os.getpid()),
         run_id=run_id,
         what=what,
     )
@@ -49,11 +52,25 @@ def owner_alive(owner: Owner) -> bool | None:
         return None
     try:
         process = psutil.Process(owner.pid)
-        same = abs(process.create_time() - owner.start_time) <= SAME_START_S
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return _same_start(process, owner) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
     except psutil.Error:
+        return None
+
+
+def _same_start(process: psutil.Process, owner: Owner) -> bool:
+    ticks = _start_ticks(process.pid)
+    if ticks is not None and owner.start_ticks is not None:
+        return ticks == owner.start_ticks
+    return abs(process.create_time() - owner.start_time) <= SAME_START_S
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Field 22 of /proc/PID/stat, see proc(5); the name before it may hold spaces and brackets."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
         return None
 
 

@@ -32,7 +32,7 @@ def elsewhere() -> Owner:
 def gone() -> Owner:
     """A process of this machine with the pid of this test and another start time."""
     me = this_owner("run", "agent of train")
-    return me.model_copy(update={"start_time": me.start_time - 1000})
+    return me.model_copy(update={"start_time": me.start_time - 1000, "start_ticks": 1})
 
 
 def test_one_holder_at_a_time(store: FolderStore) -> None:
@@ -145,3 +145,10 @@ def test_only_the_same_machine_boot_and_container_can_be_judged() -> None:
     assert owner_alive(gone()) is False
     for other in ("host", "boot_id", "pid_namespace"):
         assert owner_alive(me.model_copy(update={other: "other"})) is None
+
+
+def test_a_clock_that_was_set_does_not_make_a_living_owner_stale() -> None:
+    me = this_owner("", "")
+    assert me.start_ticks is not None
+    assert owner_alive(me.model_copy(update={"start_time": me.start_time - 3600})) is True
+    assert owner_alive(me.model_copy(update={"start_ticks": None})) is True, "a LEASE of an older version"
