@@ -8,6 +8,7 @@ from sftjobs.canonical import digest, readable
 from sftjobs.errors import AlreadyExistsError, DataError, NotFoundError
 from sftjobs.model import Document
 from sftjobs.plan.types import RunPlan
+from sftjobs.store import keys
 from sftjobs.store.base import Store
 
 
@@ -61,7 +62,7 @@ def list_runs(store: Store) -> list[RunRecord]:
 
 def find_run(store: Store, name_or_id: str) -> str:
     """The run with this id, or the newest run of this name. Raises DataError that lists what there is."""
-    if _owner(store, name_or_id):
+    if keys.why_not(name_or_id) is None and _owner(store, name_or_id):
         return name_or_id
     runs = list_runs(store)
     named = [record.run_id for record in runs if record.name == name_or_id]

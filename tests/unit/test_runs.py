@@ -290,3 +290,10 @@ def test_status_of_a_stage_that_somebody_else_works_on(store: FolderStore) -> No
         found = stage(store, run_id)
     assert found.state == "waiting"
     assert "agent of a, attempt 0" in found.message
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a//b", "/etc", "x\\y"])
+def test_what_cannot_name_a_run_is_not_found(store: FolderStore, name: str) -> None:
+    add_run(store)
+    with pytest.raises(DataError, match="no run "):
+        find_run(store, name)
