@@ -1,12 +1,15 @@
 """The training examples as token ids and labels."""
 
 import json
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobs.lm.render import IGNORE, Renderer
 from sftjobs.errors import DataError
+
+_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,9 @@ class TrainingSet:
 
     example_ids: list[str]
     tasks: list[str]
-    token_ids: list[list[int]]
-    labels: list[list[int]]
+    token_ids: "list[array[int]]"
+    """32 bits per token: lists of Python's numbers would take ten times as much for 100,000 examples."""
+    labels: "list[array[int]]"
     """Unshifted; -100 where there is no loss."""
     lengths: list[int]
     supervised: list[int]
@@ -29,9 +33,12 @@ def read_training_set(path: Path, renderer: Renderer, max_tokens: int) -> Traini
     Raises DataError if there are none, or if one is longer than `max_tokens` tokens or has no token to learn.
     """
     examples = _read(path)
-    rendered = renderer.render([example["messages"] for example in examples])
-    token_ids = [list(one.ids) for one in rendered]
-    labels = [list(one.labels) for one in rendered]
+    token_ids: list[array[int]] = []
+    labels: list[array[int]] = []
+    for start in range(0, len(examples), _BATCH):
+        for one in renderer.render([example["messages"] for example in examples[start : start + _BATCH]]):
+            token_ids.append(array("i", one.ids))
+            labels.append(array("i", one.labels))
     supervised = [sum(label != IGNORE for label in row[1:]) for row in labels]
     for example, ids, count in zip(examples, token_ids, supervised, strict=True):
         if len(ids) > max_tokens:

@@ -67,6 +67,8 @@ class Steps(Dataset[Step]):
         data = self.examples
         if not chunk:
             return MicroBatch(self._layouts.lay_out(self._filler), [], 0)
-        sequences = Sequences([data.token_ids[index] for index in chunk], [data.labels[index] for index in chunk])
+        sequences = Sequences(
+            [data.token_ids[index].tolist() for index in chunk], [data.labels[index].tolist() for index in chunk]
+        )
         padded = len(chunk) * max(data.lengths[index] for index in chunk)
         return MicroBatch(self._layouts.lay_out(sequences), chunk, padded)

@@ -61,8 +61,8 @@ def stock_losses(config: TrainConfig, base: Path, data: Path, scratch: Path) -> 
 
     def collate(indices: list[int]) -> dict[str, torch.Tensor]:
         length = max(examples.lengths[i] for i in indices)
-        ids = [examples.token_ids[i] + [0] * (length - examples.lengths[i]) for i in indices]
-        labels = [examples.labels[i] + [-100] * (length - examples.lengths[i]) for i in indices]
+        ids = [examples.token_ids[i].tolist() + [0] * (length - examples.lengths[i]) for i in indices]
+        labels = [examples.labels[i].tolist() + [-100] * (length - examples.lengths[i]) for i in indices]
         mask = [[1] * examples.lengths[i] + [0] * (length - examples.lengths[i]) for i in indices]
         named = {"input_ids": ids, "labels": labels, "attention_mask": mask}
         return {name: torch.tensor(values) for name, values in named.items()}

@@ -1,6 +1,6 @@
 """A newer version reads what an older one wrote: one small store of each release is kept in tests/golden/stores.
 
-python tests/unit/test_golden_store.py 0.1.0        writes the store of this version (once per release)
+python -m tests.unit.test_golden_store 0.1.0        writes the store of this version (once per release)
 """
 
 import sys
