@@ -10,7 +10,7 @@ from sftjobs.backend.process import ProcessBackend
 from sftjobs.cli.comparison import show_comparison
 from sftjobs.cli.output import console, show_json
 from sftjobs.cli.progress import RunProgress
-from sftjobs.controller.loop import Controls, run_chain
+from sftjobs.controller.loop import TICK_S, Controls, run_chain
 from sftjobs.objects import JobSettings
 from sftjobs.plan.types import RunPlan
 from sftjobs.report.publish import publish
@@ -18,6 +18,8 @@ from sftjobs.runs import Verdict, current_session
 from sftjobs.spec.run import StoreSpec
 from sftjobs.store.base import Store
 
+S3_TICK_S = 1.0
+"""Seconds between two looks at an S3 store: each look is several requests that somebody pays for."""
 INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended."""
 
@@ -38,6 +40,7 @@ def execute(store: Store, spec: StoreSpec, plan: RunPlan, run_id: str, local: Pa
             on_trouble=progress.on_trouble,
             on_success=lambda: publish(store, plan, run_id),
             controls=controls,
+            tick_s=S3_TICK_S if spec.uri.startswith("s3://") else TICK_S,
         )
     if form == "json":
         show_json({"run_id": run_id, **verdict.model_dump(mode="json")})

@@ -91,7 +91,7 @@ def run_chain(
     """
     controls = controls or Controls()
     lease = Lease(store, names.run_lease(run_id), what=f"controller of run {run_id}", run_id=run_id)
-    lease.acquire(given_up=lambda: controls.leaving)
+    lease.acquire(given_up=lambda: controls.leaving or controls.stopping)
     crash_point("controller.lease")
     try:
         observer = Observer(store, run_id, backend, StageReader(store, plan, run_id, finish or finish_stage))

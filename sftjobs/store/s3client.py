@@ -42,7 +42,8 @@ CONNECTIONS = 64
 ATTEMPTS = 6
 """Tries of one request, unless AWS_MAX_ATTEMPTS says otherwise: with full jitter about half a minute in all."""
 _CONNECT_TIMEOUT_S = 10
-_READ_TIMEOUT_S = 60
+_READ_TIMEOUT_S = 15
+"""Silence on a connection; well below the time after which a LEASE that is not renewed counts as stale."""
 _LONGEST_PAUSE_S = 10.0
 
 _DENIED = {
