@@ -187,7 +187,7 @@ def test_a_damaged_artifact_is_named_and_never_made_again_by_itself(make: Make) 
 
 
 def _program_runs(chain: ChainRun) -> bool:
-    return len(chain.live()) >= 2
+    return len(chain.at_work()) >= 2
 
 
 def _jobs(chain: ChainRun) -> list[str]:

@@ -140,7 +140,7 @@ def _show_busy(chain: ChainRun, seen: Any, sign: Path) -> None:
 def test_a_live_agent_is_adopted_after_the_controller_was_killed(make: Make, root: Path) -> None:
     chain = make({"a": []}, configs={"a": {"wait_for": str(root / "go")}})
     controller = chain.start_elsewhere()
-    until(lambda: len(chain.live()) >= 2, "agent and program at work")
+    until(lambda: len(chain.at_work()) >= 2, "agent and program at work")
     agents = chain.live()
     controller.kill()
     controller.communicate()
@@ -153,7 +153,7 @@ def test_a_live_agent_is_adopted_after_the_controller_was_killed(make: Make, roo
 def test_a_controller_leaves_on_sigterm_and_its_agent_goes_on(make: Make, root: Path) -> None:
     chain = make({"a": []}, configs={"a": {"wait_for": str(root / "go")}})
     controller = chain.start_elsewhere()
-    until(lambda: len(chain.live()) >= 2, "agent and program at work")
+    until(lambda: len(chain.at_work()) >= 2, "agent and program at work")
     controller.terminate()
     assert controller.wait(60) == 20
     controller.communicate()
@@ -166,7 +166,7 @@ def test_a_controller_leaves_on_sigterm_and_its_agent_goes_on(make: Make, root: 
 def test_agents_that_were_killed_are_tried_again(make: Make, root: Path) -> None:
     chain = make({"a": []}, configs={"a": {"wait_for": str(root / "go")}})
     controller = chain.start_elsewhere()
-    until(lambda: len(chain.live()) >= 2, "agent and program at work")
+    until(lambda: len(chain.at_work()) >= 2, "agent and program at work")
     chain.kill_all()
     (root / "go").touch()
     assert controller.wait(60) == 0

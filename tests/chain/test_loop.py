@@ -94,10 +94,10 @@ def test_a_store_that_goes_away_stops_nothing_and_decides_nothing(make: Make, ro
     chain = make({"a": []}, configs={"a": {"wait_for": str(root / "go")}})
     store = AwayStore(root / "store")
     controller = Controller(chain, store)
-    until(lambda: len(chain.live()) >= 2, "agent and program at work")
+    until(lambda: len(chain.at_work()) >= 2, "agent and program at work")
     store.error = StoreError("connection refused")
     until(lambda: controller.troubles, "the controller says so")
-    assert len(chain.live()) >= 2
+    assert len(chain.at_work()) >= 2
     store.error = None
     (root / "go").touch()
     verdict = controller.end()
@@ -110,7 +110,7 @@ def test_somebody_who_wants_out_while_the_store_is_away_gets_out(make: Make, roo
     chain = make({"a": []}, configs={"a": {"wait_for": str(root / "never"), "deaf": True}})
     store = AwayStore(root / "store")
     controller = Controller(chain, store)
-    until(lambda: len(chain.live()) >= 2, "agent and program at work")
+    until(lambda: len(chain.at_work()) >= 2, "agent and program at work")
     store.error = StoreError("connection refused")
     until(lambda: controller.troubles, "the controller says so")
     controller.controls.request_stop()
@@ -136,13 +136,13 @@ def test_a_store_that_a_person_must_mend_is_an_error(make: Make, root: Path, err
 def test_a_controller_that_lost_its_lease_touches_nothing_more(make: Make, root: Path) -> None:
     chain = make({"a": []}, configs={"a": {"wait_for": str(root / "go")}})
     controller = Controller(chain, chain.store)
-    until(lambda: len(chain.live()) >= 2, "agent and program at work")
+    until(lambda: len(chain.at_work()) >= 2, "agent and program at work")
     chain.store.put(names.run_lease(chain.run_id), b"{}")
     until(lambda: controller.end() is not None, "it has noticed")
     assert controller.verdict is not None
     assert controller.verdict.outcome == "left"
     assert "taken over" in controller.verdict.message
-    assert len(chain.live()) >= 2
+    assert len(chain.at_work()) >= 2
 
 
 def test_a_controller_can_be_called_off_before_it_begins(make: Make) -> None:

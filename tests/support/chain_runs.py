@@ -138,6 +138,17 @@ class ChainRun:
                 continue
         return found
 
+    def at_work(self) -> list[int]:
+        """Agents and programs among them: not the shell that becomes an agent, nor what it calls on the way."""
+        found = []
+        for pid in self.live():
+            try:
+                if "python" in Path(psutil.Process(pid).exe()).name:
+                    found.append(pid)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
     def kill_all(self) -> None:
         """For the end of a test that left agents at work."""
         for pid in self.live():
