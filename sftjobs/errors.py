@@ -1,16 +1,16 @@
 """What can go wrong, as one tree. A user's mistake is always one of these, never a bare traceback.
 
-    SftError                      exit 21 unless said otherwise
-    ├── SpecError                 10  run.yaml, the prompt file or a flag: holds every problem at once
-    ├── DataError                 10  a record, a label, an input file, a model folder
-    ├── CheckpointError           11  a checkpoint that does not belong to this configuration
-    ├── BusyError                 23  somebody else holds the LEASE
-    └── StoreError                21  the store did not do what was asked
-        ├── NotFoundError             the object does not exist
-        ├── AlreadyExistsError        create-only write of something that exists with other content
-        ├── ChangedError              conditional replace: somebody else wrote in between
-        ├── DamagedError              size or digest of an object differs from what its manifest says
-        └── StoreConfigError      10  credentials, permissions, no conditional writes: waiting will not help
+SftError                      exit 21 unless said otherwise
+├── SpecError                 10  run.yaml, the prompt file or a flag: holds every problem at once
+├── DataError                 10  a record, a label, an input file, a model folder
+├── CheckpointError           11  a checkpoint that does not belong to this configuration
+├── BusyError                 23  somebody else holds the LEASE
+└── StoreError                21  the store did not do what was asked
+    ├── NotFoundError             the object does not exist
+    ├── AlreadyExistsError        create-only write of something that exists with other content
+    ├── ChangedError              conditional replace: somebody else wrote in between
+    ├── DamagedError              size or digest of an object differs from what its manifest says
+    └── StoreConfigError      10  credentials, permissions, no conditional writes: waiting will not help
 """
 
 from dataclasses import dataclass

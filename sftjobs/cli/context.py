@@ -9,7 +9,7 @@ import yaml
 
 from sftjobs.cli.output import console
 from sftjobs.controller.status import controller_of
-from sftjobs.errors import BusyError, SpecError
+from sftjobs.errors import BusyError, Problem, SpecError
 from sftjobs.plan.facts import resolve
 from sftjobs.plan.make import make
 from sftjobs.plan.types import RunPlan
@@ -144,3 +144,13 @@ def refuse_second_run(store: Store, name: str, run_id: str) -> None:
             raise BusyError(
                 f"a run named {name!r} with another plan is going on ({record.run_id}, {holder}); {way_out}"
             )
+
+
+def refuse_several_nodes(planned: Planned) -> None:
+    """This version runs stages on one machine: say so before the data stage has worked. Raises SpecError."""
+    path = "resources.train.nodes"
+    nodes = planned.spec.resources.train.nodes
+    if nodes > 1:
+        line = planned.loaded.lines.of(path)
+        message = f"{nodes} nodes: this version trains on one; write 1 (several processes_per_node are possible)"
+        raise SpecError([Problem(str(planned.loaded.path), line, path, message)])

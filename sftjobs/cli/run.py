@@ -26,11 +26,12 @@ def command(file: Path, backend: str, form: str) -> None:
     import time
 
     from sftjobs import runs
-    from sftjobs.cli.context import owner, plan_file, refuse_second_run, store_spec
+    from sftjobs.cli.context import owner, plan_file, refuse_second_run, refuse_several_nodes, store_spec
     from sftjobs.cli.execute import execute
     from sftjobs.store.probe import probe
 
     planned = plan_file(file)
+    refuse_several_nodes(planned)
     with console(stderr=True).status("looking at the store"):
         probe(planned.store)
     who = owner(planned.spec.name, backend, file, time.time())

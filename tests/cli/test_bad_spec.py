@@ -156,3 +156,10 @@ def test_words_that_are_not_commands(sft: CliRun) -> None:
         answer = sft(*arguments)
         assert answer.code == Exit.BAD_CONFIG, answer
         assert said in answer.err
+
+
+def test_several_nodes_are_refused_before_any_work(sft: CliRun) -> None:
+    sft.write("run.yaml", RUN + "resources: {train: {nodes: 2}}\n")
+    answer = sft("run")
+    assert answer.code == Exit.BAD_CONFIG
+    assert "run.yaml:9: resources.train.nodes: 2 nodes: this version trains on one; write 1" in answer.err

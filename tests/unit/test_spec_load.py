@@ -149,7 +149,9 @@ def test_duplicate_key_beside_other_problems(run: RunFolder) -> None:
 def test_file_is_missing(run: RunFolder) -> None:
     run.write("run.yml", RUN)
     (run.path / "run.yaml").unlink()
-    assert run.messages() == ["run.yaml: not found; did you mean run.yml? Else: sftjobs init NAME writes one to start from"]
+    assert run.messages() == [
+        "run.yaml: not found; did you mean run.yml? Else: sftjobs init NAME writes one to start from"
+    ]
 
 
 def test_folder_instead_of_file(run: RunFolder) -> None:
