@@ -9,6 +9,7 @@ from sftjobs.attempts import FailureClass
 from sftjobs.cli.main import VERBS
 from sftjobs.cli.reference import TARGET, render
 from sftjobs.names import Exit
+from sftjobs.spec.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,6 +30,22 @@ def test_commands_in_pages_exist(page: Path) -> None:
     targets = set(re.findall(r"`make ([a-z-]+)", text)) | set(re.findall(r"^    make ([a-z-]+)", text, re.M))
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     assert targets <= known, targets - known
+
+
+def test_the_run_yaml_of_the_readme_loads(tmp_path: Path) -> None:
+    found = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    assert found
+    assert len(found.group(1).splitlines()) <= 18
+    (tmp_path / "prompts").mkdir()
+    prompt = (ROOT / "examples/intent/prompts/intent.yaml").read_bytes()
+    (tmp_path / "prompts/intent.yaml").write_bytes(prompt)
+    (tmp_path / "run.yaml").write_text(found.group(1), "utf-8")
+    assert load(tmp_path / "run.yaml", check_files=False).spec.data.general is not None
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*/run.yaml")), ids=lambda file: file.parent.name)
+def test_examples_load(file: Path) -> None:
+    assert load(file, check_files=False).spec.name
 
 
 def test_command_reference_is_up_to_date() -> None:
