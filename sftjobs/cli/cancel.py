@@ -2,13 +2,14 @@
 
 import click
 
-from sftjobs.cli.output import console
+from sftjobs.cli.output import OUTPUT, tell
 
 
 @click.command("cancel")
 @click.argument("run")
 @click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
-def command(run: str, store_uri: str | None) -> None:
+@OUTPUT
+def command(run: str, store_uri: str | None, form: str) -> None:
     """Ask RUN to stop: its controller lets running stages save a checkpoint, then ends the run as cancelled.
 
     Without a controller the request waits in the store; the next `run` or `resume` carries it out.
@@ -23,8 +24,7 @@ def command(run: str, store_uri: str | None) -> None:
     if not runs.request_cancel(store, run_id):
         raise DataError(f"run {run_id} has ended already; `sftjobs status {run_id}` shows how")
     holder = controller_of(store, run_id)
-    out = console()
+    line = f"run {run_id}: recorded; no controller is working on it, `sftjobs resume {run_id}` carries it out"
     if holder:
-        out.print(f"run {run_id}: asked its controller ({holder}) to cancel; `sftjobs status {run_id} --watch` follows")
-    else:
-        out.print(f"run {run_id}: recorded; no controller is working on it, `sftjobs resume {run_id}` carries it out")
+        line = f"run {run_id}: asked its controller ({holder}) to cancel; `sftjobs status {run_id} --watch` follows"
+    tell(form, [line], {"run_id": run_id, "requested": True, "controller": holder})

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from sftjobs.cli.output import console
+from sftjobs.cli.output import OUTPUT, console, tell
 
 
 @click.command("discard")
@@ -12,7 +12,8 @@ from sftjobs.cli.output import console
 @click.argument("stage")
 @click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def command(run: str, stage: str, store_uri: str | None, yes: bool) -> None:
+@OUTPUT
+def command(run: str, stage: str, store_uri: str | None, yes: bool, form: str) -> None:
     """Delete the result of one STAGE of RUN, and its checkpoints, so that it is made again.
 
     Every run that shares the result loses it. This is the way out when a file of an artifact is damaged.
@@ -34,8 +35,9 @@ def command(run: str, stage: str, store_uri: str | None, yes: bool) -> None:
     if not yes and not _agreed(f"delete the result of {stage} ({kind}/{key[:12]}) from {store.uri}?"):
         console(stderr=True).print("nothing was deleted")
         sys.exit(130)
-    stages.discard(store, kind, key)
-    console().print(f"discarded {stage} of {run_id}; `sftjobs resume {run_id}` makes it again")
+    objects = stages.discard(store, kind, key)
+    line = f"discarded {stage} of {run_id}; `sftjobs resume {run_id}` makes it again"
+    tell(form, [line], {"run_id": run_id, "stage": stage, "key": key, "objects": objects})
 
 
 def _agreed(question: str) -> bool:

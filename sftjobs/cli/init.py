@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
-from sftjobs.cli.output import console
+from sftjobs.cli.output import OUTPUT, tell
 
 
 @click.command("init")
 @click.argument("name")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write; default a new folder NAME.")
 @click.option("--model", default=None, help="Base model to write into run.yaml: a folder, a GGUF file, hf://org/name.")
-def command(name: str, folder: Path | None, model: str | None) -> None:
+@OUTPUT
+def command(name: str, folder: Path | None, model: str | None, form: str) -> None:
     """Write a commented run.yaml, a prompt file and sample data to start from.
 
     Nothing that exists is overwritten.
@@ -24,8 +25,8 @@ def command(name: str, folder: Path | None, model: str | None) -> None:
     from sftjobs.spec.scaffold import create
 
     target = folder or Path(name)
-    out = console()
-    for path in create(target, name, model=model):
-        out.print(f"  {path}")
-    out.print(f"next: set `model` in {target / 'run.yaml'}" if model is None else "", end="\n" if model is None else "")
-    out.print(f"then: sftjobs check {target / 'run.yaml'}")
+    written = create(target, name, model=model)
+    lines = [f"  {path}" for path in written]
+    lines += [f"next: set `model` in {target / 'run.yaml'}"] if model is None else []
+    lines += [f"then: sftjobs check {target / 'run.yaml'}"]
+    tell(form, lines, {"written": [str(path) for path in written]})

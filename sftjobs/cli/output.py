@@ -40,6 +40,16 @@ def show_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True))
 
 
+def tell(form: str, lines: list[str], value: Any) -> None:
+    """The outcome of a verb: lines for people, or one JSON document."""
+    if form == "json":
+        show_json(value)
+        return
+    out = console()
+    for line in lines:
+        out.print(line, soft_wrap=True)
+
+
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """A plain table; columns named in `right` are aligned to the right."""
     made = Table(box=None, pad_edge=False, header_style="bold")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from sftjobs.cli.output import console, size
+from sftjobs.cli.output import OUTPUT, size, tell
 
 WHAT = ["model", "adapter", "ledger", "bad-cases", "predictions"]
 
@@ -14,7 +14,8 @@ WHAT = ["model", "adapter", "ledger", "bad-cases", "predictions"]
 @click.argument("what", type=click.Choice(WHAT))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
-def command(run: str, what: str, folder: Path, store_uri: str | None) -> None:
+@OUTPUT
+def command(run: str, what: str, folder: Path, store_uri: str | None, form: str) -> None:
     """Download a result of RUN into FOLDER, verified by SHA-256.
 
     Cut off in the middle, the same command goes on: files that are there and right are kept.
@@ -35,4 +36,5 @@ def command(run: str, what: str, folder: Path, store_uri: str | None) -> None:
     total = sum(entry.size for entry in select(done.manifest.content, RESULTS[what].path)) if done else 0
     with transfer_bar(f"pull {what}", total) as on_bytes:
         entries = pull(plan, store, what, folder, on_bytes)
-    console().print(f"{len(entries)} files, {size(sum(e.size for e in entries))}, verified: {folder}")
+    line = f"{len(entries)} files, {size(sum(e.size for e in entries))}, verified: {folder}"
+    tell(form, [line], {"folder": str(folder), "files": [entry.model_dump() for entry in entries]})

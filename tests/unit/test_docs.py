@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from sftjobs.attempts import FailureClass
-from sftjobs.cli.main import VERBS
+from sftjobs.cli.main import VERBS, cli
 from sftjobs.cli.reference import TARGET, render
 from sftjobs.names import Exit
 from sftjobs.spec.load import load
@@ -46,6 +47,18 @@ def test_the_run_yaml_of_the_readme_loads(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*/run.yaml")), ids=lambda file: file.parent.name)
 def test_examples_load(file: Path) -> None:
     assert load(file, check_files=False).spec.name
+
+
+def test_every_verb_with_a_result_speaks_json() -> None:
+    context = click.Context(cli)
+    without = {verb for verb in VERBS if not any("--output" in p.opts for p in command_of(context, verb).params)}
+    assert without == {"logs", "completion"}, "a log is text, a completion script is for a shell"
+
+
+def command_of(context: click.Context, verb: str) -> click.Command:
+    command = cli.get_command(context, verb)
+    assert command is not None
+    return command
 
 
 def test_command_reference_is_up_to_date() -> None:
