@@ -1,7 +1,6 @@
 """One real run and everything that a person may do to it: look at it, start it twice, damage it, repair it."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from sftjobs.artifact import checkpoints
 from sftjobs.names import Exit
 from sftjobs.store.folder import FolderStore
 from tests.support.cli_run import RUN, CliRun
+from tests.support.disks import small_file_system
 
 READER_GONE = 141
 DEADLINE_S = 120.0
@@ -138,13 +138,8 @@ def test_a_checkpoint_from_another_config(done: CliRun, tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"mounting a small tmpfs is not permitted here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    with small_file_system(tmp_path / "disk", "2m") as path:
+        yield path
 
 
 def test_a_full_disk_in_the_middle_of_a_stage(sft: CliRun, small_disk: Path) -> None:

@@ -13,6 +13,7 @@ from sftjobs import names
 from sftjobs.errors import SftError
 from sftjobs.names import Exit
 from sftjobs.plan.types import Operation, Resources
+from tests.support.disks import small_file_system
 from tests.support.program_runner import Outcome, run_here, start_program
 from tests.support.tiny import tiny_model
 from tests.support.training import losses, train_config, training_data
@@ -86,13 +87,8 @@ def test_two_ranks_equal_one(base: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", path], capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"mounting a small tmpfs is not permitted here: {done.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", "-l", path], check=True)
+    with small_file_system(tmp_path / "disk", "256k") as path:
+        yield path
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from sftjobs.errors import SftError, StoreConfigError, StoreError
 from sftjobs.names import Exit
 from sftjobs.store.folder import FolderStore
 from sftjobs.store.probe import probe
+from tests.support.disks import small_file_system
 from tests.support.forks import in_child
 
 NOBODY = 65534
@@ -22,13 +23,8 @@ NOBODY = 65534
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"mounting a small tmpfs is not permitted here: {done.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    with small_file_system(tmp_path / "disk", "1m") as path:
+        yield path
 
 
 def test_a_full_disk_loses_nothing_committed(small_disk: Path, tmp_path: Path) -> None:
