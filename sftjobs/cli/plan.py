@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sftjobs.cli.options import RUN_FILE
 from sftjobs.cli.output import console, show_json, table
 
 if TYPE_CHECKING:
+    from sftjobs.attempts import Intent
     from sftjobs.cli.context import Planned
 
 FORM = click.Choice(["text", "json", "yaml"])
 
 
 @click.command("plan")
-@click.argument("file", type=click.Path(path_type=Path), default="run.yaml")
+@RUN_FILE
 @click.option("-o", "--output", "form", type=FORM, default="text", help="text, json, or yaml: every Kubernetes object.")
 def command(file: Path, form: str) -> None:
     """Print stages, keys, what is cached and the derived numbers. Runs nothing and needs no cluster."""
@@ -23,35 +25,33 @@ def command(file: Path, form: str) -> None:
     from sftjobs.plan.preview import preview
 
     planned = plan_file(file)
-    intents = {intent.plan.stage: intent for intent in preview(planned.plan, planned.store)}
+    intents = preview(planned.plan, planned.store)
     if form == "yaml":
-        _show_objects(planned)
+        _show_objects(planned, intents)
         return
+    plans = {intent.plan.stage: intent.plan for intent in intents}
     explanations = explain(planned.plan, planned.store)
     if form == "json":
-        stages = [
-            {**intents[e.stage].plan.model_dump(mode="json"), "cached": e.cached, "why": e.text} for e in explanations
-        ]
+        stages = [{**plans[e.stage].model_dump(mode="json"), "cached": e.cached, "why": e.text} for e in explanations]
         show_json({"run": planned.plan.name, "store": planned.store.uri, "stages": stages})
         return
     shown = table("stage", "key", "state")
     for explanation in explanations:
-        shown.add_row(explanation.stage, intents[explanation.stage].plan.key[:12], explanation.text)
+        shown.add_row(explanation.stage, plans[explanation.stage].key[:12], explanation.text)
     out = console()
     out.print(f"run {planned.plan.name}, store {planned.store.uri}\n")
     out.print(shown)
     out.print()
-    for line in _arithmetic(planned):
+    for line in _arithmetic(planned, intents):
         out.print(line)
 
 
-def _arithmetic(planned: "Planned") -> list[str]:
+def _arithmetic(planned: "Planned", intents: "list[Intent]") -> list[str]:
     """Derived numbers and the reasons of what was decided; estimates are marked `~`."""
     from sftjobs.plan.estimate import estimate
-    from sftjobs.plan.preview import preview
 
     lines: list[str] = []
-    for intent in preview(planned.plan, planned.store):
+    for intent in intents:
         stage = intent.plan
         summary = stage.summary
         if stage.stage == "train" and not summary:
@@ -62,12 +62,11 @@ def _arithmetic(planned: "Planned") -> list[str]:
     return lines
 
 
-def _show_objects(planned: "Planned") -> None:
+def _show_objects(planned: "Planned", intents: "list[Intent]") -> None:
     import yaml
 
     from sftjobs.cli.context import store_spec
     from sftjobs.objects import JobSettings, build_job
-    from sftjobs.plan.preview import preview
 
     class _NoAliases(yaml.SafeDumper):
         """Labels appear twice in a Job; people and tools want them written out."""
@@ -76,5 +75,5 @@ def _show_objects(planned: "Planned") -> None:
             return True
 
     settings = JobSettings(store=store_spec(planned.spec))
-    jobs = [build_job(intent, settings) for intent in preview(planned.plan, planned.store)]
+    jobs = [build_job(intent, settings) for intent in intents]
     print(yaml.dump_all(jobs, Dumper=_NoAliases, sort_keys=False, allow_unicode=True), end="")
