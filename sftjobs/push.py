@@ -10,8 +10,8 @@ from sftjobs import names
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError
 from sftjobs.plan.facts import paths
-from sftjobs.plan.inputs import STORE_SCHEME, is_local
 from sftjobs.plan.types import External, Facts, FileEntry
+from sftjobs.spec.places import STORE_SCHEME, is_local
 from sftjobs.spec.run import RunSpec
 from sftjobs.store.base import OnBytes, Store
 

@@ -9,8 +9,8 @@ from sftjobs.artifact.digest import artifact_digest, hash_file
 from sftjobs.artifact.stages import manifest_of
 from sftjobs.artifact.transfer import fetch_tree
 from sftjobs.errors import DamagedError, DataError
-from sftjobs.plan.inputs import STORE_SCHEME
 from sftjobs.plan.types import ArtifactRef, External, FileEntry, FinishedInput, StagePlan
+from sftjobs.spec.places import STORE_SCHEME
 from sftjobs.store.base import OnBytes, Store
 from sftjobs.store.open import S3_SCHEME
 

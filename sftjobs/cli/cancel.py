@@ -2,12 +2,13 @@
 
 import click
 
+from sftjobs.cli.options import STORE
 from sftjobs.cli.output import OUTPUT, tell
 
 
 @click.command("cancel")
 @click.argument("run")
-@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+@STORE
 @OUTPUT
 def command(run: str, store_uri: str | None, form: str) -> None:
     """Ask RUN to stop: its controller lets running stages save a checkpoint, then ends the run as cancelled.

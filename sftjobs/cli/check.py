@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sftjobs.cli.options import RUN_FILE
 from sftjobs.cli.output import OUTPUT, console, show_json
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("file", type=click.Path(path_type=Path), default="run.yaml")
+@RUN_FILE
 @click.option("--show", type=click.IntRange(min=0), default=3, show_default=True, help="Rendered examples to show.")
 @click.option("--resolved", is_flag=True, help="Also print run.yaml with every default filled in.")
 @OUTPUT
@@ -62,8 +63,8 @@ def _ask(planned: "Planned", show: int) -> dict[str, Any]:
     import tempfile
 
     from sftjobs.errors import SftError
-    from sftjobs.plan.inputs import is_local
     from sftjobs.plan.make import data_config
+    from sftjobs.spec.places import is_local
 
     externals = planned.plan.facts.externals
     local = {name: item.source for name, item in externals.items() if name != "model" and is_local(item.source)}

@@ -24,15 +24,6 @@ DEFAULT_STORE = ".sftjobs"
 LOCAL = "local"
 """Folder of this machine's scratch: caches, processes, reports; beside run.yaml in `.sftjobs/`."""
 
-RUN_FILE = click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
-"""The run.yaml argument of a verb."""
-
-STORE = click.option(
-    "--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI",
-    help="Where the run is kept; default: the store of ./run.yaml, else ./.sftjobs.",
-)  # fmt: skip
-"""The option of verbs that take the name of a run."""
-
 
 @dataclass(frozen=True)
 class Planned:

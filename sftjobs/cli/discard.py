@@ -4,13 +4,14 @@ import sys
 
 import click
 
+from sftjobs.cli.options import STORE
 from sftjobs.cli.output import OUTPUT, console, tell
 
 
 @click.command("discard")
 @click.argument("run")
 @click.argument("stage")
-@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+@STORE
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @OUTPUT
 def command(run: str, stage: str, store_uri: str | None, yes: bool, form: str) -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from sftjobs.cli.options import RUN_FILE
 from sftjobs.cli.output import OUTPUT, console, show_json, table
 
 
 @click.command("explain")
-@click.argument("file", type=click.Path(path_type=Path), default="run.yaml")
+@RUN_FILE
 @click.option("--stage", help="Only this stage.")
 @OUTPUT
 def command(file: Path, stage: str | None, form: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sftjobs import names
+from sftjobs.cli.options import STORE
 
 if TYPE_CHECKING:
     from sftjobs.store.base import Store
@@ -21,7 +22,7 @@ POLL_S = 1.0
 @click.option("-f", "--follow", is_flag=True, help="Go on until the attempt has ended.")
 @click.option("--attempt", type=int, help="Number of the attempt, from 0; default the newest.")
 @click.option("--node", type=int, default=0, show_default=True, help="Node of the stage.")
-@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+@STORE
 def command(run: str, stage: str, follow: bool, attempt: int | None, node: int, store_uri: str | None) -> None:
     """Print the log of a STAGE of RUN, as far as it is in the store (a few seconds behind).
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from sftjobs.cli.options import STORE
 from sftjobs.cli.output import OUTPUT, size, tell
 
 WHAT = ["model", "adapter", "ledger", "bad-cases", "predictions"]
@@ -13,7 +14,7 @@ WHAT = ["model", "adapter", "ledger", "bad-cases", "predictions"]
 @click.argument("run")
 @click.argument("what", type=click.Choice(WHAT))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+@STORE
 @OUTPUT
 def command(run: str, what: str, folder: Path, store_uri: str | None, form: str) -> None:
     """Download a result of RUN into FOLDER, verified by SHA-256.

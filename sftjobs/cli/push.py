@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from sftjobs.cli.options import RUN_FILE
 from sftjobs.cli.output import OUTPUT, console, size, tell
 
 
 @click.command("push")
-@click.argument("file", type=click.Path(path_type=Path), default="run.yaml")
+@RUN_FILE
 @click.option("--to", "target", type=click.Path(path_type=Path), help="Where to write; default <file>.pushed.yaml.")
 @OUTPUT
 def command(file: Path, target: Path | None, form: str) -> None:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from sftjobs.cli.options import STORE
 from sftjobs.cli.output import OUTPUT, console, show_json
 
 
 @click.command("report")
 @click.argument("run")
-@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+@STORE
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write report.html to this file.")
 @OUTPUT
 def command(run: str, store_uri: str | None, html: Path | None, form: str) -> None:

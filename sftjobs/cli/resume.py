@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
+from sftjobs.cli.options import STORE
 from sftjobs.cli.output import OUTPUT, console
 
 
 @click.command("resume")
 @click.argument("run")
-@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+@STORE
 @OUTPUT
 def command(run: str, store_uri: str | None, form: str) -> None:
     """Go on with RUN as it was planned, from the plan in the store: committed stages stay, checkpoints are used.

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
+from sftjobs.cli.options import RUN_FILE
 from sftjobs.cli.output import OUTPUT, console
 
 
 @click.command("run")
-@click.argument("file", type=click.Path(path_type=Path), default="run.yaml")
+@RUN_FILE
 @click.option("--backend", type=click.Choice(["process"]), default="process", show_default=True,
               help="Where stages run: processes on this machine.")  # fmt: skip
 @OUTPUT

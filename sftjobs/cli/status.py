@@ -4,12 +4,13 @@ import time
 
 import click
 
+from sftjobs.cli.options import STORE
 from sftjobs.cli.output import OUTPUT, console, duration, show_json, table
 
 
 @click.command("status")
 @click.argument("run")
-@click.option("--store", "store_uri", envvar="SFTJOBS_STORE_URI", metavar="URI", help="Store of the run.")
+@STORE
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until the run has ended.")
 @click.option("--stalled-after", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
               help="Without a heartbeat for so long a running stage is called stalled.")  # fmt: skip

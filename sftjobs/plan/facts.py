@@ -15,11 +15,11 @@ from sftjobs.errors import DataError, SftError
 from sftjobs.plan import inputs, versions
 from sftjobs.plan.committed import committed
 from sftjobs.plan.types import External, Facts, PreviousRun
+from sftjobs.spec.places import STORE_SCHEME, hub_model, is_local
 from sftjobs.spec.run import ModelSpec, RunSpec, StoreSpec
 from sftjobs.store.base import Store
 from sftjobs.store.open import open_store
 
-HUB = "hf://"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -50,7 +50,7 @@ def resolve(
 def paths(spec: RunSpec) -> dict[str, str]:
     """Input name -> path as written, for every external input of the spec."""
     assert isinstance(spec.model, ModelSpec)
-    found = {} if spec.model.path.startswith(HUB) else {"model": spec.model.path}
+    found = {} if hub_model(spec.model.path) else {"model": spec.model.path}
     found |= {f"task.{name}": task.path for name, task in spec.data.tasks.items()}
     if spec.data.general is not None:
         found["general"] = spec.data.general.path
@@ -76,9 +76,9 @@ class _Finder:
         self._open: Callable[[str], Store] = lambda uri: open_store(_like(spec.store, uri), folder)
 
     def find(self, path: str) -> External:
-        if path.startswith(inputs.STORE_SCHEME):
+        if path.startswith(STORE_SCHEME):
             return inputs.pushed(path, self._store)
-        if inputs.is_local(path):
+        if is_local(path):
             # made absolute without following links: the target of a symbolic link often has no telling name
             absolute = os.path.abspath(self._folder / Path(path).expanduser())  # noqa: PTH100
             return inputs.local(Path(absolute), self._local, self._on_bytes)
@@ -115,9 +115,10 @@ def _previous(name: str | None, store: Store) -> PreviousRun | None:
 def _hub_commit(model: str | ModelSpec) -> str | None:
     """The commit that `hf://org/name@revision` means now: a plan never depends on a name that can move."""
     assert isinstance(model, ModelSpec)
-    if not model.path.startswith(HUB):
+    on_hub = hub_model(model.path)
+    if on_hub is None:
         return None
-    repository, _, revision = model.path.removeprefix(HUB).partition("@")
+    repository, revision = on_hub
     if _COMMIT.fullmatch(revision):
         return revision
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")

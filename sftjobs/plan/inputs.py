@@ -15,17 +15,12 @@ from sftjobs.artifact.digest import artifact_digest, hash_file
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError, NotFoundError
 from sftjobs.plan.types import External, FileEntry
+from sftjobs.spec.places import STORE_SCHEME
 from sftjobs.store import keys
 from sftjobs.store.base import Store
 
-STORE_SCHEME = "store:"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 OnBytes = Callable[[int], None]
-
-
-def is_local(path: str) -> bool:
-    """True if `path` names something on this machine."""
-    return "://" not in path and not path.startswith(STORE_SCHEME)
 
 
 @dataclass

@@ -9,10 +9,11 @@ from typing import Any
 
 from sftjobs.plan.configs import DataConfig, ImportConfig, SelectConfig, SourceConfig
 from sftjobs.plan.types import Facts, Operation, Resources, RunPlan, StageInput, StageNode
+from sftjobs.spec.columns import output_column
+from sftjobs.spec.places import hub_model
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.run import ColumnMap, GeneralSpec, HeldOutSpec, ModelSpec, RunSpec, StageResources, TaskSpec
 
-HUB = "hf://"
 TOKENIZER_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
 """The files of a model folder that hold config, tokenizer and chat template."""
 
@@ -62,8 +63,9 @@ def _import_stage(spec: RunSpec, facts: Facts) -> StageNode | None:
     assert isinstance(spec.model, ModelSpec)
     secrets: dict[str, str] = {}
     inputs: dict[str, StageInput] = {}
-    if spec.model.path.startswith(HUB):
-        repository = spec.model.path.removeprefix(HUB).partition("@")[0]
+    on_hub = hub_model(spec.model.path)
+    if on_hub is not None:
+        repository = on_hub[0]
         config = ImportConfig(format="hub", dtype=spec.model.dtype, repository=repository, revision=facts.hub_commit)
         if spec.model.token is not None:
             secrets["hub_token"] = spec.model.token.env
@@ -121,12 +123,11 @@ def _data_stage(spec: RunSpec, model: StageInput) -> StageNode:
 
 def _source(name: str, source: TaskSpec | GeneralSpec | HeldOutSpec, prompt: PromptSpec) -> SourceConfig:
     columns: ColumnMap = source.columns
-    default = "label" if prompt.output.format == "label" else "output"
     path = source.path or ""
     return SourceConfig(
         input=name,
         format="csv" if path.rstrip("/").endswith(".csv") else "jsonl",
-        output_column=columns.output or default,
+        output_column=output_column(columns.output, prompt.output.format),
         id_column=columns.id,
         max_examples=source.max_examples if isinstance(source, TaskSpec) else None,
     )

@@ -9,6 +9,7 @@ from sftjobs.errors import DataError, Problem
 from sftjobs.spec import lines
 from sftjobs.spec.columns import FORMATS, first_columns, output_column
 from sftjobs.spec.paths import absolute, missing
+from sftjobs.spec.places import is_local
 from sftjobs.spec.run import ColumnMap
 from sftjobs.spec.source import Written
 from sftjobs.spec.template import placeholders
@@ -39,11 +40,6 @@ def problems(written: Written, check_files: bool) -> Problems:
         yield from model_files(written)
         for file in files:
             yield from contents(file, written)
-
-
-def is_local(path: str) -> bool:
-    """True for a path on this machine; `store:` names what `sftjobs push` brought into the store."""
-    return "://" not in path and not path.startswith("store:")
 
 
 def _data_files(written: Written) -> Iterator[DataFile]:
