@@ -33,6 +33,18 @@ ENV_TERMINATION_LOG = "SFTJOBS_TERMINATION_LOG"
 ENV_NODE_RANK = "JOB_COMPLETION_INDEX"
 """Set by Kubernetes on Indexed Jobs, and by the process backend."""
 ENV_JOB_NAME = "SFTJOBS_JOB"
+ENV_CACHE = "SFTJOBS_CACHE"
+"""Folder for inputs that are shared by the pods of a node; unset for none."""
+ENV_CACHE_GIB = "SFTJOBS_CACHE_GIB"
+ENV_BUILD_INFO = "SFTJOBS_BUILD_INFO"
+"""Set in images: JSON with version, revision and the versions of the libraries of the stage images."""
+
+# --- environment of the controller in a cluster (the chart sets it) --------------------------------------------------
+ENV_RELEASE = "SFTJOBS_RELEASE"
+"""Name of the release: the run has the same name."""
+ENV_NAMESPACE = "SFTJOBS_NAMESPACE"
+ENV_AGAIN = "SFTJOBS_AGAIN"
+"""Number of the request within one release (`controller.again`)."""
 ENV_CRASH_AT = "SFTJOBS_CRASH_AT"
 """For tests only: the side effect after which the process ends itself with KILL."""
 
@@ -58,8 +70,39 @@ LABEL_ATTEMPT = "sftjobs.dev/attempt"
 ANNOTATION_STAGE_KEY = "sftjobs.dev/stage-key"
 ANNOTATION_RUN_ID = "sftjobs.dev/run-id"
 MANAGED_BY = "sftjobs"
+ANNOTATION_SPEC_HASH = "sftjobs.dev/spec-hash"
+"""On a Job: SHA-256 of what was asked for, so that an existing one can be told from another with its name."""
+ANNOTATION_RUN_HASH = "sftjobs.dev/run-hash"
+"""On the anchor: SHA-256 of run.yaml. A release is one run; `helm upgrade` may change only the cluster's part."""
+LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+LABEL_QUEUE_PRIORITY = "kueue.x-k8s.io/priority-class"
 TERMINATION_LOG = "/dev/termination-log"
 SCRATCH_MOUNT = "/scratch"
+CACHE_MOUNT = "/cache"
+CA_MOUNT = "/etc/sftjobs/ca"
+CLUSTER_KEY = "cluster.json"
+"""Key of the run ConfigMap: the values of the release without the run."""
+
+
+def anchor_name(release: str) -> str:
+    """ConfigMap that owns every Job of the run: it goes with the release, and they go with it."""
+    return f"{release}-anchor"
+
+
+def run_config_name(release: str) -> str:
+    """ConfigMap with run.yaml and cluster.json."""
+    return f"{release}-run"
+
+
+def service_name(release: str) -> str:
+    """Headless Service that gives the pods of a group their host names."""
+    return release
+
+
+def service_account_name(release: str, role: str) -> str:
+    """ServiceAccount that the chart makes for a role: controller, data, train, eval."""
+    return f"{release}-{role}"
+
 
 MAX_RUN_NAME = 30
 MAX_JOB_NAME = 45
