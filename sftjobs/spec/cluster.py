@@ -65,7 +65,7 @@ class ServiceAccountSpec(Document):
     name: Name | None = None
     """An existing ServiceAccount; unset: the chart makes one."""
     annotations: dict[str, str] = {}
-    """For the ServiceAccount that the chart makes: workload identity of the cloud, e.g. `eks.amazonaws.com/role-arn`."""
+    """For the ServiceAccount that the chart makes: workload identity, e.g. `eks.amazonaws.com/role-arn`."""
 
 
 class ServiceAccountsSpec(Document):
@@ -154,7 +154,7 @@ class HubSpec(Document):
     """Where models on a hub come from. Only the import stage and the controller talk to it."""
 
     endpoint: str | None = None
-    """A mirror with the API of the Hugging Face hub (an internal mirror, ModelScope's compatible one): `HF_ENDPOINT`."""
+    """A mirror with the API of the Hugging Face hub, such as one of your own: `HF_ENDPOINT`."""
 
 
 class EgressSpec(Document):
