@@ -175,11 +175,10 @@ class ProcessBackend:
 
 
 def _same_job(folder: JobFolder, job: Job) -> None:
-    recorded = folder.job["metadata"]["annotations"]
-    if recorded != job["metadata"]["annotations"]:
-        key = names.ANNOTATION_STAGE_KEY
-        wanted = job["metadata"]["annotations"][key]
-        raise BackendError(f"job {folder.name} exists already with stage key {recorded[key]}, wanted {wanted}")
+    recorded, wanted = folder.job["metadata"]["annotations"], job["metadata"]["annotations"]
+    key = names.ANNOTATION_STAGE_KEY
+    if recorded[key] != wanted[key]:
+        raise BackendError(f"job {folder.name} exists already with stage key {recorded[key]}, wanted {wanted[key]}")
 
 
 def _ended_at(folder: Path) -> float:

@@ -8,12 +8,27 @@ import yaml
 
 from sftjobs import names
 from sftjobs.attempts import Intent
-from sftjobs.objects import JobSettings, OwnerReference, build_job, build_service
+from sftjobs.objects import JobSettings, OwnerReference, build_job
+from sftjobs.objects.settings import store_in_cluster
 from sftjobs.plan.types import Operation, Resources
+from sftjobs.spec.cluster import (
+    CaBundleSpec,
+    ClusterSpec,
+    ClusterStoreSpec,
+    HubSpec,
+    ImagesSpec,
+    NodeCacheSpec,
+    PodSpec,
+    PodsSpec,
+    ProxySpec,
+    ServiceAccountSpec,
+    ServiceAccountsSpec,
+)
 from sftjobs.spec.run import FromEnv, StoreSpec
 from tests.support.chains import NOW, RUN_ID, stage_plan
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "objects"
+IMAGES = ImagesSpec(data="sftjobs/data:1", train="sftjobs/train:1", eval="sftjobs/eval:1")
 SETTINGS = JobSettings(
     store=StoreSpec(
         uri="s3://bucket/sft",
@@ -21,10 +36,8 @@ SETTINGS = JobSettings(
         access_key=FromEnv(env="SFT_KEY"),
         secret_key=FromEnv(env="SFT_SECRET"),
     ),
-    images={"data": "sftjobs/data:1", "train": "sftjobs/train:1", "eval": "sftjobs/eval:1"},
+    cluster=ClusterSpec(images=IMAGES, secret="sft-secrets"),
     namespace="team",
-    secret="sft-secrets",
-    service_account="sft-stage",
     owner=OwnerReference(name="demo-anchor", uid="0b2c"),
 )
 
@@ -33,6 +46,39 @@ def intent(**more: Any) -> Intent:
     plan = stage_plan("train").model_copy(update=more)
     return Intent(run_id=RUN_ID, attempt=2, job=names.job_name("demo", "train", 2), plan=plan, created=NOW)
 
+
+PLAIN = JobSettings(store=StoreSpec(uri="/srv/store"), cluster=ClusterSpec(images=IMAGES))
+FULL = ClusterSpec(
+    images=IMAGES.model_copy(update={"pull_policy": "Always", "pull_secrets": ["registry"]}),
+    service_accounts=ServiceAccountsSpec(train=ServiceAccountSpec(name="gpu-team")),
+    queue="team-a",
+    queue_priority="high",
+    priority_class="batch",
+    scheduler="binpacking",
+    cpu_per_thread=0.25,
+    pods=PodsSpec(
+        all=PodSpec(
+            node_selector={"pool": "any"},
+            tolerations=[{"key": "batch", "operator": "Exists"}],
+            env={"TZ": "Asia/Shanghai"},
+            secret_env=["WANDB_API_KEY"],
+        ),
+        train=PodSpec(
+            node_selector={"pool": "h100"},
+            tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}],
+            affinity={"nodeAffinity": {}},
+            runtime_class="nvidia",
+            volumes=[{"name": "rdma", "emptyDir": {}}],
+            volume_mounts=[{"name": "rdma", "mountPath": "/rdma"}],
+        ),
+    ),
+    proxy=ProxySpec(https="http://proxy:3128"),
+    ca_bundle=CaBundleSpec(config_map="company-ca"),
+    hub=HubSpec(endpoint="https://hub.example.org"),
+    labels={"team": "nlp"},
+    annotations={"example.org/cost": "42"},
+    node_cache=NodeCacheSpec(host_path="/var/cache/sftjobs"),
+)
 
 SMALL = intent(operation=Operation(secrets={"hub_token": "HF_TOKEN"}))
 GROUP = intent(
@@ -49,8 +95,8 @@ GROUP = intent(
     [
         ("job-one-node", build_job(SMALL, SETTINGS)),
         ("job-four-nodes", build_job(GROUP, SETTINGS)),
-        ("service-four-nodes", build_service(GROUP, SETTINGS)),
-        ("job-defaults", build_job(intent(), JobSettings(store=StoreSpec(uri="/srv/store"), images=SETTINGS.images))),
+        ("job-defaults", build_job(intent(), PLAIN)),
+        ("job-everything-set", build_job(GROUP, JobSettings(store=SETTINGS.store, cluster=FULL, namespace="team"))),
     ],
 )
 def test_golden(name: str, value: dict[str, Any]) -> None:
@@ -71,8 +117,7 @@ def environment(value: Intent) -> dict[str, Any]:
     return {item["name"]: item.get("value", item.get("valueFrom")) for item in pod(value)["containers"][0]["env"]}
 
 
-def test_a_single_node_needs_no_service() -> None:
-    assert build_service(SMALL, SETTINGS) is None
+def test_a_single_node_needs_no_host_name() -> None:
     assert "subdomain" not in pod(SMALL)
 
 
@@ -81,9 +126,7 @@ def test_the_group_is_one_whole() -> None:
     assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (4, 4, 0)
     assert spec["podReplacementPolicy"] == "Failed"
     assert pod(GROUP)["restartPolicy"] == "Never"
-    service = build_service(GROUP, SETTINGS)
-    assert service is not None
-    assert pod(GROUP)["subdomain"] == service["metadata"]["name"]
+    assert pod(GROUP)["subdomain"] == names.service_name("demo")
 
 
 def test_secrets_are_references() -> None:
@@ -115,7 +158,7 @@ def test_pod_security_is_restricted() -> None:
 
 
 def test_no_owner_no_reference() -> None:
-    job = build_job(SMALL, JobSettings(store=StoreSpec(uri="/srv/store")))
+    job = build_job(SMALL, PLAIN)
     assert "ownerReferences" not in job["metadata"]
 
 
@@ -124,3 +167,31 @@ def test_names_and_labels_fit() -> None:
     assert metadata["name"] == "demo-train-a2"
     assert all(len(value) <= 63 for value in metadata["labels"].values())
     assert metadata["annotations"][names.ANNOTATION_STAGE_KEY] == GROUP.plan.key
+
+
+def test_a_queue_holds_the_job_back_and_its_labels_are_on_the_job_alone() -> None:
+    job = build_job(SMALL, JobSettings(store=SETTINGS.store, cluster=FULL))
+    assert job["spec"]["suspend"] is True
+    assert job["metadata"]["labels"][names.LABEL_QUEUE] == "team-a"
+    assert names.LABEL_QUEUE not in job["spec"]["template"]["metadata"]["labels"]
+    assert "suspend" not in build_job(SMALL, SETTINGS)["spec"]
+
+
+def test_the_grace_of_the_pod_is_longer_than_that_of_its_agent() -> None:
+    assert pod(GROUP)["terminationGracePeriodSeconds"] > GROUP.plan.operation.grace_s
+
+
+def test_the_spec_hash_tells_jobs_apart() -> None:
+    hashes = {
+        build_job(SMALL, settings)["metadata"]["annotations"][names.ANNOTATION_SPEC_HASH]
+        for settings in (SETTINGS, PLAIN, SETTINGS.model_copy(update={"namespace": "other"}))
+    }
+    assert len(hashes) == 2, "the namespace is not part of what the Job does"
+
+
+def test_the_store_as_pods_reach_it() -> None:
+    cluster = ClusterSpec(store=ClusterStoreSpec(endpoint="http://seaweedfs:8333", access_key=FromEnv(env="OTHER")))
+    found = store_in_cluster(SETTINGS.store, cluster)
+    assert (found.uri, found.endpoint) == ("s3://bucket/sft", "http://seaweedfs:8333")
+    assert (found.access_key, found.secret_key) == (FromEnv(env="OTHER"), FromEnv(env="SFT_SECRET"))
+    assert store_in_cluster(SETTINGS.store, ClusterSpec()) == SETTINGS.store
