@@ -56,10 +56,12 @@ class Fault:
     times: int = 1
 
     def matches(self, request: Request) -> bool:
-        return self.times > 0 and request.method == self.method and self.path in request.path
+        return self.times > 0 and self.method in ("", request.method) and self.path in request.path
 
 
 FOREVER = 1_000_000
+ANY = ""
+"""Any method, or any path."""
 
 
 def answer(method: str, path: str, status: int, code: str, times: int = 1) -> Fault:
@@ -162,20 +164,24 @@ def _flipped(body: bytes) -> bytes:
 class FaultProxy:
     """Forwards everything to `upstream` but for what the script says."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, bind: str = "127.0.0.1") -> None:
         self._upstream = urlsplit(upstream).netloc
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self.seen: list[str] = []
         """Method and path of every request, in order of arrival."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer((bind, 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def endpoint(self) -> str:
-        """URL for the client."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        """URL for a client on this machine."""
+        return f"http://127.0.0.1:{self.port}"
 
     def script(self, *faults: Fault) -> None:
         """Add faults; for each request the first one that matches acts."""

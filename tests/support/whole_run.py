@@ -153,7 +153,7 @@ class WholeRun:
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def cli(self, *arguments: str, code: int = 0, cwd: Path | None = None) -> str:
+    def cli(self, *arguments: str, code: int = 0, cwd: Path | None = None, timeout_s: float = PATIENCE_S) -> str:
         """Run a command to its end; returns what it printed, after a look at its exit code."""
         done = subprocess.run(
             [SFTJOBS, *arguments],
@@ -161,7 +161,7 @@ class WholeRun:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=timeout_s,
             check=False,
         )
         assert done.returncode == code, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"

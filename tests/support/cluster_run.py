@@ -1,0 +1,192 @@
+"""A whole run on a cluster as a user does it: `sftjobs push`, `helm install`, a look now and then, `helm uninstall`.
+
+run = ClusterRun(whole, cluster, namespace, endpoint)
+run.push()
+run.install()
+run.wait_until_ended()
+run.assert_as_undisturbed(other)
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import yaml
+
+from sftjobs import names
+from sftjobs.attempts import Heartbeat
+from sftjobs.controller.status import RunState, run_state
+from sftjobs.errors import NotFoundError
+from tests.support.lab import ROOT, Cluster, Object
+from tests.support.whole_run import STAGES, WholeRun
+
+CHART = ROOT / "charts" / "sft-run"
+PATIENCE_S = 600.0
+"""Deadline of anything that a run should come to; the machine is small and images are cold."""
+RUN_OBJECTS = "jobs,pods,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,secrets"
+OURS = {"configmap/kube-root-ca.crt", "serviceaccount/default", "secret/sftjobs"}
+"""What is in the namespace of a test before anything is installed."""
+SMALL: dict[str, Any] = {"cpu_per_thread": 0.2, "controller": {"cpu": "50m"}}
+"""Part of cluster.yaml: two stage pods and the controller share two cores with the control plane."""
+
+
+class ClusterRun:
+    """One release in a namespace of the test; `whole` has its folder, and looks into the store."""
+
+    def __init__(
+        self, whole: WholeRun, cluster: Cluster, namespace: str, endpoint: str, *, name: str = "whole", helm: str = ""
+    ) -> None:
+        self.whole = whole
+        self.cluster = cluster
+        self.namespace = namespace
+        self.name = name
+        self._helm = helm or "helm"
+        self.values: dict[str, Any] = {**SMALL, "store": {"endpoint": endpoint}}
+
+    # --- what a user does ---------------------------------------------------------------------------------------------
+
+    def push(self) -> None:
+        self.whole.cli("push", "run.yaml", "--to", "pushed.yaml")
+
+    def helm(self, *arguments: str, code: int = 0) -> str:
+        """Run helm in the namespace; returns what it printed."""
+        done = subprocess.run(
+            [self._helm, *arguments, "--namespace", self.namespace],
+            cwd=self.whole.folder,
+            env=self.cluster.environ,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == code, f"helm {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def _release(self, verb: str, sets: Mapping[str, str], code: int) -> str:
+        values = self.whole.folder / "cluster.yaml"
+        values.write_text(yaml.safe_dump(self.values), encoding="utf-8")
+        options = [part for key, value in sets.items() for part in ("--set", f"{key}={value}")]
+        return self.helm(
+            verb, self.name, str(CHART), "--set-file", "run=pushed.yaml", "-f", str(values), *options, code=code
+        )
+
+    def install(self, sets: Mapping[str, str] | None = None, code: int = 0) -> str:
+        return self._release("install", sets or {}, code)
+
+    def upgrade(self, sets: Mapping[str, str] | None = None, code: int = 0) -> str:
+        return self._release("upgrade", sets or {}, code)
+
+    def uninstall(self) -> None:
+        """And wait until nothing of the run is left."""
+        self.helm("uninstall", self.name)
+        self.until(lambda: not self.leftovers(), "nothing of the release is left", 180)
+
+    # --- what can be seen ---------------------------------------------------------------------------------------------
+
+    def leftovers(self) -> list[str]:
+        found = self.cluster.names(RUN_OBJECTS, self.namespace)
+        return [name for name in found if name not in OURS and not name.startswith("secret/default-token")]
+
+    def state(self) -> RunState | None:
+        """As `sftjobs status`; None before the controller has recorded the run."""
+        try:
+            return run_state(self.whole.store, self.whole.run_id(self.name))
+        except NotFoundError:
+            return None
+
+    def stage_state(self, stage: str) -> str:
+        state = self.state()
+        return next((item.state for item in state.stages if item.name == stage), "") if state else ""
+
+    def step(self, stage: str = "train") -> int:
+        """Step of the newest heartbeat of the newest attempt that has sent one while its program ran; else 0."""
+        try:
+            run_id = self.whole.run_id(self.name)
+            number = len(self.whole.attempts(stage, self.name)) - 1
+            body = self.whole.store.get(names.heartbeat(run_id, stage, number, 0)).body
+        except NotFoundError:
+            return 0
+        beat = Heartbeat.model_validate_json(body)
+        return beat.step or 0 if beat.state == "running" else 0
+
+    def pods(self, stage: str) -> list[Object]:
+        """Pods of the stage that run and have not been told to stop."""
+        found = self.cluster.get("pods", self.namespace, f"{names.LABEL_RUN}={self.name},{names.LABEL_STAGE}={stage}")
+        return [pod for pod in found if _is_at_work(pod)]
+
+    def running_pod(self, stage: str) -> str:
+        """Name of the pod of a stage of one node, once it runs."""
+        found = self.until(lambda: self.pods(stage), f"a pod of {stage} runs")
+        name: str = found[0]["metadata"]["name"]
+        return name
+
+    def controllers(self) -> list[Object]:
+        """All pods of the controller, ended ones too, oldest first."""
+        found = self.cluster.get("pods", self.namespace, f"{names.LABEL_RUN}={self.name},{names.LABEL_ROLE}=controller")
+        return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def controller(self) -> str | None:
+        """Name of the controller's pod, while it runs."""
+        found = [pod for pod in self.controllers() if _is_at_work(pod)]
+        return found[-1]["metadata"]["name"] if found else None
+
+    def controller_job(self) -> Object | None:
+        found = self.cluster.get("jobs", self.namespace, f"{names.LABEL_RUN}={self.name},{names.LABEL_ROLE}=controller")
+        return found[-1] if found else None
+
+    def exec(self, pod: str, *command: str, check: bool = True, timeout_s: float = 120.0) -> str:
+        return self.cluster.kubectl("exec", pod, "-n", self.namespace, "--", *command, check=check, timeout_s=timeout_s)
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
+        """Poll until the condition holds; fails with what can be seen then."""
+        deadline = time.monotonic() + seconds
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > deadline:
+                state = self.state()
+                shown = state.model_dump_json(indent=1) if state else "no run in the store"
+                raise AssertionError(f"not within {seconds:.0f} s: {what}\n{shown}")
+            time.sleep(0.3)
+
+    def wait_until_ended(self, state: str = "succeeded", seconds: float = PATIENCE_S) -> RunState:
+        """The run has its verdict, and the controller's Job has ended."""
+
+        def look() -> RunState | None:
+            now = self.state()
+            return now if now is not None and now.verdict is not None else None
+
+        found: RunState = self.until(look, f"the run has {state}", seconds)
+        assert found.state == state, found.model_dump_json(indent=1)
+        self.until(self._controller_ended, "the controller's Job has ended", 120)
+        return found
+
+    def _controller_ended(self) -> bool:
+        job = self.controller_job()
+        conditions = (job or {}).get("status", {}).get("conditions", [])
+        return any(item["type"] in ("Complete", "Failed") and item["status"] == "True" for item in conditions)
+
+    def wait_for_step(self, step: int, stage: str = "train") -> int:
+        found: int = self.until(lambda: (now := self.step(stage)) >= step and now, f"{stage} is at step {step}")
+        return found
+
+    # --- what must hold in the end ------------------------------------------------------------------------------------
+
+    def assert_as_undisturbed(self, other: "WholeRun") -> None:
+        """Same keys and artifacts as `other`, one COMMIT for each key, every attempt closed; nothing is left over."""
+        whole = self.whole
+        assert whole.keys(self.name) == other.keys()
+        assert whole.digests(self.name) == other.digests()
+        assert len(whole.digests(self.name)) == len(STAGES)
+        assert whole.objects(names.COMMIT) == other.objects(names.COMMIT)
+        for stage, attempts in whole.endings(self.name).items():
+            assert attempts.count("committed") == 1 and attempts[-1] == "committed", (stage, attempts)
+        self.uninstall()
+
+
+def _is_at_work(pod: Object) -> bool:
+    return pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
