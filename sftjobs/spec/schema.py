@@ -1,4 +1,4 @@
-"""JSON Schemas of run.yaml and of the prompt file, for editors: `python -m sftjobs.spec.schema [--check]`.
+"""JSON Schemas of all files that people write, and values.yaml: `python -m sftjobs.spec.schema [--check]`.
 
 `sftjobs init` puts them beside a new run, because a relative path is the only one that works on every machine
 and without a network.
@@ -8,34 +8,51 @@ import json
 import sys
 from typing import Any
 
-from pydantic import BaseModel
-
-from sftjobs.spec import generated
+from sftjobs.spec import chart_values, cluster_schema, generated
+from sftjobs.spec.cluster import ClusterSpec
 from sftjobs.spec.fields import json_schema
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.run import RunSpec
+from sftjobs.spec.words import Schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def run_schema() -> str:
     """The JSON Schema of run.yaml."""
-    return _text(RunSpec, "run.yaml of sftjobs")
+    return _text(json_schema(RunSpec), "run.yaml of sftjobs")
 
 
 def prompt_schema() -> str:
     """The JSON Schema of a prompt file."""
-    return _text(PromptSpec, "prompt file of sftjobs")
+    return _text(json_schema(PromptSpec), "prompt file of sftjobs")
+
+
+def cluster_schema_text() -> str:
+    """The JSON Schema of cluster.yaml."""
+    return _text(cluster_schema.closed(json_schema(ClusterSpec)), "cluster.yaml of sftjobs")
+
+
+def values_schema() -> str:
+    """The JSON Schema of the values of the chart."""
+    schema = cluster_schema.closed(cluster_schema.values_schema())
+    return _text(schema, "values of the chart sft-run", cluster_schema.HELM_DIALECT)
 
 
 def files() -> dict[str, str]:
     """Path in the repository -> content."""
-    return {"schemas/run.schema.json": run_schema(), "schemas/prompt.schema.json": prompt_schema()}
+    return {
+        "schemas/run.schema.json": run_schema(),
+        "schemas/prompt.schema.json": prompt_schema(),
+        "schemas/cluster.schema.json": cluster_schema_text(),
+        "charts/sft-run/values.schema.json": values_schema(),
+        "charts/sft-run/values.yaml": chart_values.values_yaml(),
+    }
 
 
-def _text(model: type[BaseModel], title: str) -> str:
-    schema = {"$schema": DIALECT, **_clean(json_schema(model)), "title": title}
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+def _text(schema: Schema, title: str, dialect: str = DIALECT) -> str:
+    whole = {"$schema": dialect, **_clean(schema), "title": title}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
 def _clean(value: Any, names: bool = False) -> Any:
