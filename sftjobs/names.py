@@ -67,6 +67,8 @@ class Exit(IntEnum):
 LABEL_RUN = "sftjobs.dev/run"
 LABEL_STAGE = "sftjobs.dev/stage"
 LABEL_ATTEMPT = "sftjobs.dev/attempt"
+LABEL_ROLE = "sftjobs.dev/role"
+"""On what the chart makes for one role: controller, preflight, data, train, eval."""
 ANNOTATION_STAGE_KEY = "sftjobs.dev/stage-key"
 ANNOTATION_RUN_ID = "sftjobs.dev/run-id"
 MANAGED_BY = "sftjobs"
@@ -184,6 +186,16 @@ def intent(run_id: str, stage: str, attempt: int) -> str:
 
 def result(run_id: str, stage: str, attempt: int) -> str:
     return f"{run_prefix(run_id)}attempts/{stage}/{attempt}.result.json"
+
+
+def endings_prefix(run_id: str, stage: str, attempt: int) -> str:
+    """Last words of the agents of an attempt, for a controller that finds their pods gone."""
+    return f"{run_prefix(run_id)}endings/{stage}/{attempt}/"
+
+
+def ending(run_id: str, stage: str, attempt: int, node: int, moment_ns: int) -> str:
+    """One last word; an attempt that was preempted and resumed has several per node."""
+    return f"{endings_prefix(run_id, stage, attempt)}{node}-{moment_ns:020d}.json"
 
 
 def heartbeat(run_id: str, stage: str, attempt: int, node: int) -> str:
