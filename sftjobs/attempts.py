@@ -15,6 +15,8 @@ FailureClass = Literal[
     "hang",  # 22: no progress
     "busy",  # 23: LEASE held elsewhere; no charge
     "out_of_memory",  # killed by the kernel for memory
+    "image",  # its image cannot be pulled; never tried again
+    "budget",  # the GPU-hour ceiling of the run is reached; never tried again
     "user",  # any other failure of the program
     "cancelled",  # deleted because the user said so
 ]

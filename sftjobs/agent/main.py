@@ -26,6 +26,7 @@ from sftjobs.crashpoints import crash_point
 from sftjobs.errors import SftError
 from sftjobs.names import Exit, log_prefix
 from sftjobs.plan.types import StagePlan
+from sftjobs.runs import write_ending
 from sftjobs.store.base import Store
 from sftjobs.store.open import open_store
 
@@ -44,6 +45,9 @@ def main() -> int:
             termination = Termination(failure="committed", code=Exit.COMMITTED, message="was committed already")
         else:
             termination = _logged(environment, store, plan, stop)
+            where = (environment.run_id, environment.stage, environment.attempt, environment.node_rank)
+            if termination.failure != "committed":  # COMMIT says that better
+                write_ending(store, *where, termination)
     except Exception as error:
         termination = _explained(error)
         print(f"agent: {termination.message}", file=sys.stderr)

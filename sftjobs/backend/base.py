@@ -1,6 +1,7 @@
 """What the controller needs of the thing that runs Jobs: processes on this machine, or Kubernetes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from sftjobs.attempts import Termination
@@ -23,17 +24,39 @@ class JobStatus:
     finished: float | None = None
     detail: str = ""
     """Why it is pending, in words."""
+    hopeless: Termination | None = None
+    """Set while it is pending and will never start: what its attempt ends with."""
+    unheard: bool = False
+    """True if it ended and nobody saw the last word of its agents (their pods are gone): the store may have it."""
+    times: Mapping[str, float] = field(default_factory=dict)
+    """Unix times of its life so far: created, admitted, scheduled, started, finished, as far as the backend knows."""
 
 
 class BackendError(Exception):
     """The backend could not be asked: the controller takes no action in this tick."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        """The backend asked to be left alone for so long."""
+        super().__init__(message)
+
+
+class ReleaseGoneError(Exception):
+    """What gives this controller the right to make Jobs is gone: it must leave without acting."""
+
+
+class RefusedJobError(Exception):
+    """The backend will never take this Job: asking again would be answered the same."""
 
 
 class Backend(Protocol):
     """Both implementations pass the conformance suite in tests/chain. Every method may raise BackendError."""
 
     def create(self, job: Job) -> None:
-        """Start a Job. Succeeds if this very Job (same name, same run id and stage key) exists already."""
+        """Start a Job. Succeeds if this very Job (same name, same run id and stage key) exists already.
+
+        May raise RefusedJobError or ReleaseGoneError.
+        """
 
     def list(self, run_id: str) -> list[JobStatus]:
         """Every Job of the run that has been created and not deleted."""

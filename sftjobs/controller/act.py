@@ -1,16 +1,21 @@
 """Carry out one action. After each side effect a test may end this process; see `sftjobs.crashpoints.CONTROLLER`."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from sftjobs.backend.base import Backend
+from sftjobs.attempts import Intent, Result, Termination
+from sftjobs.backend.base import Backend, RefusedJobError
 from sftjobs.controller.actions import Action, CreateJob, DeleteJob, Finish, RecordResult, WriteIntent
 from sftjobs.crashpoints import crash_point
 from sftjobs.errors import AlreadyExistsError
+from sftjobs.names import Exit
 from sftjobs.objects import JobSettings, build_job
 from sftjobs.runs import Session, Verdict, add_event, write_intent, write_result, write_verdict
 from sftjobs.store.base import Store
 
+Settings = Callable[[], JobSettings]
+"""Asked before each Job: what a platform team changes in its cluster takes effect for later attempts."""
 OnSuccess = Callable[[], None]
 """Builds the report, before the verdict is written; it may be called twice."""
 
@@ -24,7 +29,7 @@ class Actor:
         run_id: str,
         session: Session,
         backend: Backend,
-        settings: JobSettings,
+        settings: Settings,
         on_success: OnSuccess,
     ) -> None:
         self._store = store
@@ -41,9 +46,7 @@ class Actor:
                 write_intent(self._store, intent)
                 crash_point("controller.intent")
             case CreateJob(intent):
-                self._backend.create(build_job(intent, self._settings))
-                crash_point("controller.create")
-                self._note("attempt-started", stage=intent.plan.stage, attempt=intent.attempt, job=intent.job)
+                self._create(intent)
             case RecordResult():
                 self._record(action)
             case DeleteJob(stage, job, reason, force):
@@ -53,6 +56,15 @@ class Actor:
             case Finish(verdict):
                 return self._finish(verdict)
         return None
+
+    def _create(self, intent: Intent) -> None:
+        try:
+            self._backend.create(build_job(intent, self._settings()))
+        except RefusedJobError as refusal:
+            self._record(RecordResult(intent.plan.stage, _refused(intent.attempt, str(refusal))))
+            return
+        crash_point("controller.create")
+        self._note("attempt-started", stage=intent.plan.stage, attempt=intent.attempt, job=intent.job)
 
     def _record(self, action: RecordResult) -> None:
         with suppress(AlreadyExistsError):  # a lost answer: the first record stands
@@ -79,3 +91,8 @@ class Actor:
     def _note(self, kind: str, **fields: object) -> None:
         add_event(self._store, self._run_id, kind, **fields)
         crash_point("controller.event")
+
+
+def _refused(attempt: int, message: str) -> Result:
+    said = Termination(failure="config", code=Exit.BAD_CONFIG, message=message)
+    return Result(attempt=attempt, termination=said, started=None, finished=time.time())

@@ -4,8 +4,8 @@ At most one action per stage and tick. Nothing here remembers anything: after a 
 same decision, and an action whose effect is already there is not decided again.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from sftjobs import names
 from sftjobs.attempts import FailureClass, Intent, Result, Termination
@@ -39,14 +39,19 @@ def decide(plan: RunPlan, seen: Observed) -> list[Action]:
     places = places_of(plan, seen)
     free = plan.parallel_stages - sum(_takes_a_slot(seen.stages[name], place) for name, place in places.items())
     actions: list[Action] = []
+    leftovers = False
     for name, place in places.items():
         view = seen.stages[name]
+        leftover = _leftover(name, view, seen)
         if view.open is not None:
             actions += _go_on(name, view, view.open, seen)
+        elif leftover is not None:
+            actions += _delete(name, leftover, "its attempt is over", seen)
+            leftovers = True
         elif place.kind == "ready" and seen.halt is None and free > 0:
             actions.append(WriteIntent(_new_intent(view, seen)))
             free -= 1
-    if not actions and not any(place.kind == "open" for place in places.values()):
+    if not actions and not leftovers and not any(place.kind == "open" for place in places.values()):
         verdict = _verdict(places, seen)
         return [Finish(verdict)] if verdict is not None else []
     return actions
@@ -82,6 +87,13 @@ def _when(judgement: TryAgain, view: StageView, seen: Observed) -> Place:
     return Place("ready", judgement.because)
 
 
+def _leftover(name: str, view: StageView, seen: Observed) -> JobStatus | None:
+    """A Job that is still there although its attempt has a result: no other may be made before it has ended."""
+    closed = {attempt.number for attempt in view.attempts if attempt.result is not None}
+    jobs = (seen.jobs.get((name, number)) for number in closed)
+    return next((job for job in jobs if job is not None and job.phase != "ended"), None)
+
+
 def _takes_a_slot(view: StageView, place: Place) -> bool:
     """An agent that has committed only has to say goodbye: the next stage need not wait for that."""
     return place.kind == "open" and not view.committed
@@ -106,6 +118,8 @@ def _go_on(stage: str, view: StageView, attempt: Attempt, seen: Observed) -> lis
         return [_without_job(stage, view, attempt, seen)]
     if job.phase == "ended":
         return [RecordResult(stage, _result(job, view, seen))]
+    if job.hopeless is not None and not view.committed:
+        return [RecordResult(stage, _result(replace(job, termination=job.hopeless), view, seen))]
     if seen.halt is not None:
         return _delete(stage, job, f"run {seen.halt}", seen)
     if view.committed and view.committed_for_s > LEAVE_S:
@@ -146,8 +160,14 @@ def _result(job: JobStatus, view: StageView, seen: Observed) -> Result:
         termination=_conclude(job.termination, view.committed, seen.halt),
         started=job.started,
         finished=job.finished if job.finished is not None else seen.now,
-        facts={NO_COMMIT: True} if job.termination.failure == "committed" and not view.committed else {},
+        facts=_facts(job, view),
     )
+
+
+def _facts(job: JobStatus, view: StageView) -> dict[str, Any]:
+    assert job.termination is not None
+    lied = job.termination.failure == "committed" and not view.committed
+    return {**({NO_COMMIT: True} if lied else {}), **({"times": dict(job.times)} if job.times else {})}
 
 
 def _conclude(said: Termination, committed: bool, halt: Halt | None) -> Termination:
@@ -169,6 +189,8 @@ def _verdict(places: dict[str, Place], seen: Observed) -> Verdict | None:
     kinds = {place.kind for place in places.values()}
     if kinds == {"done"}:
         return Verdict(outcome="succeeded", finished=seen.now)
+    if seen.halt == "budget":
+        return Verdict(outcome="failed", failure="budget", message=seen.halt_reason, finished=seen.now)
     if seen.halt is not None:
         return Verdict(outcome=seen.halt, finished=seen.now)
     if kinds & {"ready", "backoff", "busy"}:

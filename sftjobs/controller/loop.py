@@ -1,5 +1,6 @@
 """The controller: observe -> decide -> act, until there is a verdict."""
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from sftjobs import names
 from sftjobs.artifact.lease import Lease
 from sftjobs.backend.base import Backend, BackendError
-from sftjobs.controller.act import Actor, OnSuccess
+from sftjobs.controller.act import Actor, OnSuccess, Settings
 from sftjobs.controller.actions import DeleteJob
 from sftjobs.controller.decide import decide
 from sftjobs.controller.observe import Observer
@@ -72,7 +73,7 @@ def run_chain(
     run_id: str,
     backend: Backend,
     *,
-    settings: JobSettings,
+    settings: JobSettings | Settings,
     finish: FinishStage | None = None,
     on_tick: OnTick | None = None,
     on_trouble: OnTrouble | None = None,
@@ -80,31 +81,42 @@ def run_chain(
     controls: Controls | None = None,
     clock: Callable[[], float] = time.time,
     tick_s: float = TICK_S,
-    again: bool = True,
+    request: str | None = None,
+    wake: threading.Event | None = None,
+    gpu_hours: float | None = None,
 ) -> Verdict:
     """Run a recorded run to its verdict (`sftjobs.runs.create_run` records it).
 
-    If the last session has its verdict already, `again` begins a new one with fresh budgets: that is what a person
-    means by run and resume. A controller that is restarted by a machine gives False and gets that verdict.
+    If the last session has its verdict already, a new one begins with fresh budgets: that is what a person means by
+    run and resume. A controller that a machine may start again names the person's `request`; if the last session was
+    begun for that very request, its verdict is returned. `wake` ends the wait between two looks early.
     `on_success` builds the report before the verdict is written. Raises BusyError if another controller works on the
-    run, StoreConfigError or DamagedError if a person must do something about the store. Other troubles are waited out.
+    run, StoreConfigError or DamagedError if a person must do something about the store, ReleaseGoneError if this
+    controller has no say any more. Other troubles are waited out.
     """
     controls = controls or Controls()
     lease = Lease(store, names.run_lease(run_id), what=f"controller of run {run_id}", run_id=run_id)
     lease.acquire(given_up=lambda: controls.leaving or controls.stopping)
     crash_point("controller.lease")
     try:
-        observer = Observer(store, run_id, backend, StageReader(store, plan, run_id, finish or finish_stage))
-        loop = _Loop(plan, observer, controls, lease, clock, tick_s, on_tick or _silent, on_trouble or _silent)
+        stages = StageReader(store, plan, run_id, finish or finish_stage)
+        observer = Observer(store, run_id, backend, stages, gpu_hours)
+        told = (on_tick or _silent, on_trouble or _silent)
+        loop = _Loop(plan, observer, controls, lease, clock, tick_s, wake or threading.Event(), *told)
         end_by_force = partial(_end_by_force, backend, run_id)
-        session = loop.steadily(lambda: _begin(store, run_id, observer, again, clock()))
+        session = loop.steadily(lambda: _begin(store, run_id, observer, request, clock()))
         if session is None or isinstance(session, Verdict):
             return session or loop.left(end_by_force)
         crash_point("controller.session")
-        actor = Actor(store, run_id, session, backend, settings, on_success)
+        asked = settings if callable(settings) else partial(_constant, settings)
+        actor = Actor(store, run_id, session, backend, asked, on_success)
         return loop.run(session, actor) or loop.left(end_by_force)
     finally:
         lease.release()
+
+
+def _constant(settings: JobSettings) -> JobSettings:
+    return settings
 
 
 def _silent(_: Any) -> None:
@@ -119,15 +131,15 @@ def _end_by_force(backend: Backend, run_id: str) -> None:
         backend.list(run_id)
 
 
-def _begin(store: Store, run_id: str, observer: Observer, again: bool, now: float) -> Session | Verdict:
+def _begin(store: Store, run_id: str, observer: Observer, request: str | None, now: float) -> Session | Verdict:
     last = current_session(store, run_id)
     verdict = read_verdict(store, run_id, last.number) if last is not None else None
-    if verdict is not None and not again:
+    if last is not None and verdict is not None and request is not None and last.request == request:
         return verdict
     views = observer.stages.read()
     attempts = {name: len(view.attempts) for name, view in views.items()}
     committed = [name for name, view in views.items() if view.committed]
-    return begin_session(store, run_id, attempts, committed, now)
+    return begin_session(store, run_id, attempts, committed, now, request or "")
 
 
 @dataclass
@@ -140,6 +152,7 @@ class _Loop:
     lease: Lease
     clock: Callable[[], float]
     tick_s: float
+    wake: threading.Event
     on_tick: OnTick
     on_trouble: OnTrouble
 
@@ -150,7 +163,7 @@ class _Loop:
             if outcome is None or isinstance(outcome, Verdict):
                 return outcome
             if not outcome:
-                self._nap(self.tick_s)
+                self._nap(self.tick_s, self.wake)
 
     def _tick(self, session: Session, actor: Actor) -> Verdict | bool:
         """The verdict, or whether anything was done: then it is worth looking again at once."""
@@ -182,7 +195,7 @@ class _Loop:
                 before = str(error)
                 if self.controls.forced:
                     return None  # nobody answers and somebody wants out
-                self._nap(wait)
+                self._nap(max(wait, getattr(error, "retry_after_s", None) or 0.0))
                 wait = min(MAX_TROUBLE_WAIT_S, wait * 2)
             else:
                 if before:
@@ -201,7 +214,10 @@ class _Loop:
     def _must_leave(self) -> bool:
         return self.controls.leaving or self.lease.lost
 
-    def _nap(self, seconds: float) -> None:
+    def _nap(self, seconds: float, wake: threading.Event | None = None) -> None:
         end = time.monotonic() + seconds
+        wake = wake or threading.Event()
         while (left := end - time.monotonic()) > 0 and not (self._must_leave() or self.controls.forced):
-            time.sleep(min(left, _NAP_S))
+            if wake.wait(min(left, _NAP_S)):
+                wake.clear()
+                return

@@ -1,20 +1,30 @@
 """Look at the backend and the store. Jobs come first: one that has ended has written all it will ever write."""
 
+from dataclasses import replace
+
+from sftjobs.attempts import Termination
 from sftjobs.backend.base import Backend, JobStatus
+from sftjobs.backend.endings import first_failure
+from sftjobs.controller.budget import over_budget
 from sftjobs.controller.observed import Halt, Observed
 from sftjobs.controller.stage_reader import StageReader
-from sftjobs.runs import Session, is_cancelled
+from sftjobs.runs import Session, is_cancelled, read_endings
 from sftjobs.store.base import Store
 
 
 class Observer:
     """One controller's view of its run."""
 
-    def __init__(self, store: Store, run_id: str, backend: Backend, stages: StageReader) -> None:
+    def __init__(
+        self, store: Store, run_id: str, backend: Backend, stages: StageReader, gpu_hours: float | None = None
+    ) -> None:
         self._store = store
         self._run_id = run_id
         self._backend = backend
         self.stages = stages
+        self._gpu_hours = gpu_hours
+        self._words: dict[str, Termination | None] = {}
+        """Last words of Jobs whose pods are gone; an ended Job says nothing new."""
         self.asked: dict[str, bool] = {}
         """Jobs that were asked to stop -> whether by force; the loop fills it."""
 
@@ -24,7 +34,27 @@ class Observer:
         views = self.stages.read()
         if halt is None and is_cancelled(self._store, self._run_id, session.number):
             halt = "cancelled"
-        return Observed(self._run_id, now, session, views, jobs, halt, force, dict(self.asked))
+        reason = over_budget(views, jobs, self._gpu_hours, now) if halt is None else ""
+        return Observed(
+            run_id=self._run_id,
+            now=now,
+            session=session,
+            stages=views,
+            jobs=jobs,
+            halt="budget" if reason else halt,
+            halt_reason=reason,
+            force=force,
+            asked=dict(self.asked),
+        )
 
     def _jobs(self) -> dict[tuple[str, int], JobStatus]:
-        return {(job.stage, job.attempt): job for job in self._backend.list(self._run_id)}
+        return {(job.stage, job.attempt): self._heard(job) for job in self._backend.list(self._run_id)}
+
+    def _heard(self, job: JobStatus) -> JobStatus:
+        """The Job with the last word that its agents left in the store, where their pods took theirs away."""
+        if not job.unheard:
+            return job
+        if job.name not in self._words:
+            words = read_endings(self._store, self._run_id, job.stage, job.attempt)
+            self._words[job.name] = first_failure(words) if words else job.termination
+        return replace(job, termination=self._words[job.name])

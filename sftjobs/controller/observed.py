@@ -9,7 +9,8 @@ from sftjobs.backend.base import JobStatus
 from sftjobs.plan.types import StagePlan
 from sftjobs.runs import Attempt, Session
 
-Halt = Literal["cancelled", "stopped"]
+Halt = Literal["cancelled", "stopped", "budget"]
+"""budget: the run has used its GPU hours."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class Observed:
     jobs: Mapping[tuple[str, int], JobStatus]
     """(stage, attempt) -> what the backend says, from one successful listing that is older than `stages`."""
     halt: Halt | None = None
-    """Set when the run was cancelled, or this controller was asked to stop its jobs."""
+    """Set when the run was cancelled, has used up its budget, or this controller was asked to stop its jobs."""
+    halt_reason: str = ""
+    """In words, where there is more to say than the name of the halt."""
     force: bool = False
     """True if jobs get no more time to save."""
     asked: Mapping[str, bool] = field(default_factory=dict)

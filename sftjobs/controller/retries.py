@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sftjobs.attempts import FailureClass, Result
 from sftjobs.spec.run import RetrySpec
 
-NEVER_AGAIN: tuple[FailureClass, ...] = ("config", "checkpoint")
+NEVER_AGAIN: tuple[FailureClass, ...] = ("config", "checkpoint", "image", "budget")
 """Another attempt would end the same way."""
 FREE: tuple[FailureClass, ...] = ("stopped", "busy", "cancelled", "committed")
 """Not the fault of the stage: no charge."""

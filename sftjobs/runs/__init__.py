@@ -5,6 +5,7 @@ budgets of retries hold per session, so that a restart never forgives a failure 
 """
 
 from sftjobs.runs.attempts import Attempt, AttemptReader, read_attempts, write_intent, write_result
+from sftjobs.runs.endings import read_endings, write_ending
 from sftjobs.runs.events import Event, add_event, read_events
 from sftjobs.runs.records import (
     Owner,
@@ -44,6 +45,7 @@ __all__ = [
     "is_cancelled",
     "list_runs",
     "read_attempts",
+    "read_endings",
     "read_events",
     "read_owner",
     "read_plan",
@@ -51,6 +53,7 @@ __all__ = [
     "read_verdict",
     "request_cancel",
     "run_id_of",
+    "write_ending",
     "write_intent",
     "write_result",
     "write_verdict",

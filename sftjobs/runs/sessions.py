@@ -53,6 +53,8 @@ class Session(Document):
     """Stage -> number of attempts before this session; they are not charged to its budgets."""
     committed: list[str] = []
     """Stages that were committed already: cache hits."""
+    request: str = ""
+    """What it was begun for, where a machine may ask for the same thing again."""
 
 
 def current_session(store: Store, run_id: str) -> Session | None:
@@ -66,13 +68,15 @@ def current_session(store: Store, run_id: str) -> Session | None:
     return None
 
 
-def begin_session(store: Store, run_id: str, attempts: Mapping[str, int], committed: list[str], now: float) -> Session:
+def begin_session(
+    store: Store, run_id: str, attempts: Mapping[str, int], committed: list[str], now: float, request: str = ""
+) -> Session:
     """The session to work in: the open one, or a new one. Only the holder of the run's LEASE may call this."""
     current = current_session(store, run_id)
     if current is not None and read_verdict(store, run_id, current.number) is None:
         return current
     number = 0 if current is None else current.number + 1
-    session = Session(number=number, begun=now, attempts=dict(attempts), committed=committed)
+    session = Session(number=number, begun=now, attempts=dict(attempts), committed=committed, request=request)
     store.create(names.session_file(run_id, number, names.BEGIN), readable(session.model_dump(mode="json")))
     return session
 

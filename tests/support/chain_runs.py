@@ -51,7 +51,7 @@ class ChainRun:
         return ProcessBackend(self.work)
 
     def run(
-        self, controls: Controls | None = None, on_tick: Callable[[Any], None] | None = None, again: bool = True
+        self, controls: Controls | None = None, on_tick: Callable[[Any], None] | None = None, request: str | None = None
     ) -> Verdict:
         """The controller in this process."""
         return run_chain(
@@ -65,7 +65,7 @@ class ChainRun:
             on_success=lambda: self.reports.append("built"),
             controls=controls,
             tick_s=0.02,
-            again=again,
+            request=request,
         )
 
     def start_elsewhere(self, crash_at: str = "") -> "subprocess.Popen[bytes]":
@@ -84,7 +84,7 @@ class ChainRun:
 
         def controller() -> None:
             os.environ[names.ENV_CRASH_AT] = crash_at
-            os._exit(int(self.run(on_tick=on_tick, again=False).exit_code))
+            os._exit(int(self.run(on_tick=on_tick, request="the same").exit_code))
 
         process = multiprocessing.get_context("fork").Process(target=controller)
         process.start()
