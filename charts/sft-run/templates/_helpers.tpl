@@ -47,3 +47,12 @@ imagePullSecrets:
 {{- define "sft-run.clusterJson" -}}
 {{- omit .Values "run" "global" | toJson }}
 {{- end }}
+
+{{/* Several mappings as one, as JSON: of a key that is in more than one, the later wins whole. */}}
+{{- define "sft-run.over" -}}
+{{- $found := dict }}
+{{- range . }}
+{{- range $key, $value := . }}{{ $_ := set $found $key $value }}{{ end }}
+{{- end }}
+{{- toJson $found }}
+{{- end }}

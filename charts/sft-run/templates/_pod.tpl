@@ -16,13 +16,13 @@ terminationGracePeriodSeconds: 30
 {{- with $own.runtime_class | default $all.runtime_class }}
 runtimeClassName: {{ . }}
 {{- end }}
-{{- with merge dict $own.node_selector $all.node_selector }}
+{{- with include "sft-run.over" (list $all.node_selector $own.node_selector) | fromJson }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with concat $all.tolerations $own.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with merge dict $own.affinity $all.affinity }}
+{{- with include "sft-run.over" (list $all.affinity $own.affinity) | fromJson }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext: {{- include "sft-run.podSecurity" $root | nindent 2 }}
@@ -105,25 +105,27 @@ seccompProfile:
 {{- end }}
 {{- end }}
 
-{{/* Variables with a fixed value: those of cluster.yaml go over those that follow from its other fields. */}}
+{{/*
+Variables with a fixed value, as JSON: what follows from proxy, ca_bundle and hub, and over it those of cluster.yaml.
+sftjobs/objects/environment.py gives stage pods the same; a test compares them.
+*/}}
 {{- define "sft-run.plainEnv" -}}
 {{- $env := dict }}
+{{- with .Values.proxy }}
+{{- if or .http .https }}
+{{- /* The kubelet puts in the address of the API server: no proxy leads there. */}}
+{{- $noProxy := printf "%s,$(KUBERNETES_SERVICE_HOST)" .no_proxy | trimPrefix "," }}
+{{- range $name, $value := dict "HTTP_PROXY" .http "HTTPS_PROXY" .https "NO_PROXY" $noProxy }}
+{{- if $value }}{{ $_ := set $env $name $value }}{{ $_ := set $env (lower $name) $value }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with .Values.ca_bundle }}
 {{- $file := printf "/etc/sftjobs/ca/%s" (.key | default "ca.crt") }}
-{{- $env = dict "SSL_CERT_FILE" $file "REQUESTS_CA_BUNDLE" $file "AWS_CA_BUNDLE" $file }}
+{{- range list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "CURL_CA_BUNDLE" "AWS_CA_BUNDLE" }}{{ $_ := set $env . $file }}{{ end }}
 {{- end }}
 {{- with .Values.hub.endpoint }}
 {{- $_ := set $env "HF_ENDPOINT" . }}
 {{- end }}
-{{- with .Values.proxy.http }}
-{{- $_ := set $env "HTTP_PROXY" . }}
-{{- end }}
-{{- with .Values.proxy.https }}
-{{- $_ := set $env "HTTPS_PROXY" . }}
-{{- end }}
-{{- if or .Values.proxy.http .Values.proxy.https }}
-{{- /* The kubelet puts in the address of the API server, to which no proxy leads. */}}
-{{- $_ := set $env "NO_PROXY" (printf "%s,$(KUBERNETES_SERVICE_HOST)" .Values.proxy.no_proxy) }}
-{{- end }}
-{{- merge dict .Values.pods.controller.env .Values.pods.all.env $env | toJson }}
+{{- include "sft-run.over" (list $env .Values.pods.all.env .Values.pods.controller.env) }}
 {{- end }}

@@ -86,6 +86,18 @@ The controller checks the run completely; here is only what can be seen at a gla
 {{- fail (printf "\n\nlabels: %s would also queue the controller, which must run while stages wait. Set `queue` and `queue_priority` instead.\n" $label) }}
 {{- end }}
 {{- end }}
+{{- range $role, $pod := .Values.pods }}
+{{- range $name, $_ := $pod.env }}
+{{- if hasPrefix "SFTJOBS_" $name }}
+{{- fail (printf "\n\npods.%s.env: %s is set by sftjobs itself. Names that begin with SFTJOBS_ are not free; take it out.\n" $role $name) }}
+{{- end }}
+{{- end }}
+{{- range $volume := $pod.volumes }}
+{{- if has $volume.name (list "tmp" "shm" "scratch" "ca" "cache") }}
+{{- fail (printf "\n\npods.%s.volumes: a volume called %s is there already. Give yours another name.\n" $role $volume.name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with .Values.node_cache }}
 {{- if and .host_path .claim }}
 {{- fail (printf "\n\nnode_cache: host_path is '%s' and claim is '%s': the cache is one of both. Take one of them out.\n" .host_path .claim) }}
