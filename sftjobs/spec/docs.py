@@ -1,15 +1,30 @@
-"""docs/run-yaml.md, made from the models: `python -m sftjobs.spec.docs [--check]`."""
+"""docs/run-yaml.md and docs/cluster-yaml.md, made from the models: `python -m sftjobs.spec.docs [--check]`."""
 
 import json
 import sys
+from dataclasses import dataclass
+
+from pydantic import BaseModel
 
 from sftjobs.spec import generated
+from sftjobs.spec.cluster import ClusterSpec
 from sftjobs.spec.fields import ANY_NAME, Fields
 from sftjobs.spec.run import RunSpec
 from sftjobs.spec.words import Schema, expected
 
-PATH = "docs/run-yaml.md"
-_INTRO = """\
+
+@dataclass(frozen=True)
+class Page:
+    """One page: what a person reads first, then every field of the model."""
+
+    path: str
+    model: type[BaseModel]
+    intro: str
+    elsewhere: str = ""
+    """Field with a page of its own."""
+
+
+_RUN_INTRO = """\
 # run.yaml
 
 One file says what a run does, from data to a tuned model that is compared with its base. `sftjobs init NAME` writes
@@ -35,26 +50,57 @@ one to start from, `sftjobs check run.yaml` finds every mistake in it at once.
 Made from `sftjobs/spec/run.py` by `python -m sftjobs.spec.docs`; do not edit.
 """
 
+_CLUSTER_INTRO = """\
+# cluster.yaml
 
-def page() -> str:
+One file says what a platform team knows about its cluster: images, identities, queue, placement, proxy. It holds
+nothing of a run: one file serves every run, and nothing of it is part of a stage key. The same file goes to Helm and
+to the command line:
+
+    helm install tickets-v1 charts/sft-run --set-file run=run.pushed.yaml -f cluster.yaml
+    sftjobs run run.yaml --backend kubernetes --cluster cluster.yaml
+
+    images:
+      controller: registry.example/sftjobs/controller:0.1.0@sha256:...
+      train: registry.example/sftjobs/train:0.1.0@sha256:...
+    queue: gpus
+    labels: {team: support}
+    pods:
+      train:
+        node_selector: {accelerator: h100}
+        tolerations: [{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}]
+
+- Nothing has to be there: every field has a default. Unknown keys are refused.
+- A secret is never written here, only the name of the key of `secret` that holds it: `{env: NAME}`.
+- `null` is the same as leaving a field out; only fields that are unset by default take it.
+- What is marked "as in a pod" is passed on as it is; the API server is the judge of it.
+
+Made from `sftjobs/spec/cluster.py` by `python -m sftjobs.spec.docs`; do not edit.
+"""
+
+RUN_PAGE = Page("docs/run-yaml.md", RunSpec, _RUN_INTRO, elsewhere="prompt")
+CLUSTER_PAGE = Page("docs/cluster-yaml.md", ClusterSpec, _CLUSTER_INTRO)
+
+
+def text(page: Page) -> str:
     """The whole page."""
-    fields = Fields(RunSpec)
-    return _INTRO + "".join(_section(titles, schema, fields) for titles, schema in _sections(fields))
+    fields = Fields(page.model)
+    return page.intro + "".join(_section(titles, schema, fields) for titles, schema in _sections(fields, page))
 
 
 def files() -> dict[str, str]:
     """Path in the repository -> content."""
-    return {PATH: page()}
+    return {page.path: text(page) for page in (RUN_PAGE, CLUSTER_PAGE)}
 
 
-def _sections(fields: Fields) -> list[tuple[list[str], Schema]]:
+def _sections(fields: Fields, page: Page) -> list[tuple[list[str], Schema]]:
     """Every mapping with fixed keys, outer ones first: the dotted paths at which it may stand, and its schema."""
     top = fields.at(())
     assert top is not None
     sections: list[tuple[list[str], Schema]] = [([], top)]
     for path in fields.paths():
-        if path.startswith("prompt"):
-            continue  # has a page of its own
+        if page.elsewhere and path.partition(".")[0] == page.elsewhere:
+            continue
         for place in (path, f"{path}.{ANY_NAME}"):
             target = _target(fields.at(tuple(place.split("."))), fields)
             known = next((titles for titles, schema in sections if schema is target), None)
@@ -91,11 +137,17 @@ def _type(field: Schema, fields: Fields) -> str:
     for part in field.get("anyOf", [field]):
         if "$ref" in part:
             words.append("`{env: NAME}`" if part["$ref"].endswith("/FromEnv") else "mapping, see below")
-        elif isinstance(part.get("additionalProperties"), dict):
+        elif _target(_each(part), fields) is not None:
             words.append("mapping of names, see below")
         elif part.get("type") != "null":
             words.append(expected(part, fields.definitions))
     return " or ".join(words)
+
+
+def _each(schema: Schema) -> Schema | None:
+    """Schema of the values of a mapping with names that the user chooses."""
+    found = schema.get("additionalProperties")
+    return found if isinstance(found, dict) else None
 
 
 def _default(name: str, field: Schema, schema: Schema) -> str:
@@ -104,7 +156,11 @@ def _default(name: str, field: Schema, schema: Schema) -> str:
     value = field.get("default")
     if value is None:
         return "unset"
-    return "see below" if isinstance(value, dict) else f"`{json.dumps(value)}`".replace('"', "")
+    return (
+        "see below"
+        if "$ref" in field or (value and isinstance(value, dict))
+        else f"`{json.dumps(value)}`".replace('"', "")
+    )
 
 
 def _meaning(field: Schema, fields: Fields) -> str:

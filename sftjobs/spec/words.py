@@ -75,7 +75,7 @@ def _of_type(schema: Schema, definitions: Schema) -> str:
     if kind == "array":
         return f"a list of {expected(schema['items'], definitions)}"
     if kind == "object":
-        inner = schema.get("additionalProperties")
+        inner = next(iter(schema.get("patternProperties", {}).values()), schema.get("additionalProperties"))
         many = ", at least one" if schema.get("minProperties") else ""
         return f"a mapping of names to {expected(inner, definitions)}{many}" if isinstance(inner, dict) else "a mapping"
     return "text that is not empty" if schema.get("minLength") else "text"

@@ -41,7 +41,7 @@ def test_every_required_field_has_an_example() -> None:
 
 
 def test_the_page_names_every_field() -> None:
-    page = docs.page()
+    page = docs.text(docs.RUN_PAGE)
     for path in Fields(RunSpec).paths():
         if not path.startswith("prompt"):
             assert f"`{path.rpartition('.')[2]}`" in page or path.endswith(".env")
