@@ -81,9 +81,9 @@ volumes:
 {{- define "sft-run.podSecurity" -}}
 runAsNonRoot: true
 {{- if not .Values.security.any_user }}
-runAsUser: {{ .Values.security.user }}
-runAsGroup: {{ .Values.security.user }}
-fsGroup: {{ .Values.security.user }}
+runAsUser: {{ .Values.security.user | int64 }}
+runAsGroup: {{ .Values.security.user | int64 }}
+fsGroup: {{ .Values.security.user | int64 }}
 {{- end }}
 seccompProfile:
   type: RuntimeDefault

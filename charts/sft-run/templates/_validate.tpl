@@ -98,10 +98,11 @@ The controller checks the run completely; here is only what can be seen at a gla
 {{- end }}
 {{- end }}
 {{- end }}
-{{- with .Values.node_cache }}
-{{- if and .host_path .claim }}
-{{- fail (printf "\n\nnode_cache: host_path is '%s' and claim is '%s': the cache is one of both. Take one of them out.\n" .host_path .claim) }}
-{{- else if not (or .host_path .claim) }}
+{{- $cache := .Values.node_cache }}
+{{- if kindIs "map" $cache }}
+{{- if and $cache.host_path $cache.claim }}
+{{- fail (printf "\n\nnode_cache: host_path is '%s' and claim is '%s': the cache is one of both. Take one of them out.\n" $cache.host_path $cache.claim) }}
+{{- else if not (or $cache.host_path $cache.claim) }}
 {{- fail "\n\nnode_cache: neither host_path nor claim is set, so there is no place for the cache. Set one of them, or leave node_cache out.\n" }}
 {{- end }}
 {{- end }}
