@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SMOLLM2 := .models/SmolLM2-135M-Instruct.gguf
+HELM := .tools/helm/helm4
 
 # Idle OpenMP threads that spin take the machine from everything else that runs on it.
 export OMP_WAIT_POLICY := PASSIVE
@@ -32,14 +33,23 @@ install: $(VENV)/.runtime  ## create .venv with the locked requirements
 demo: $(VENV)/.runtime $(SMOLLM2)  ## tune SmolLM2-135M on CLINC150 intents and compare it with its base
 	$(BIN)/sftjobs run examples/intent/run.yaml
 
-test: $(VENV)/.dev $(SMOLLM2)  ## every test that needs no cluster, seconds per tier
-	$(BIN)/python hack/run_tiers.py lint unit store agent chain cli stage browser
+$(HELM): | $(VENV)/.runtime
+	$(BIN)/python hack/fetch_helm.py $(@D)
+
+test: $(VENV)/.dev $(SMOLLM2) $(HELM)  ## every test that needs no cluster, seconds per tier
+	$(BIN)/python hack/run_tiers.py lint unit chart store agent chain cli stage browser
 
 lint: $(VENV)/.dev  ## ruff, mypy, import contracts, generated files
 	$(BIN)/python hack/run_tiers.py lint
 
 unit: $(VENV)/.dev  ## the fast tests only
 	$(BIN)/python hack/run_tiers.py unit
+
+chart-test: $(VENV)/.dev $(HELM)  ## the chart with the real Helm 3 and 4; no cluster
+	$(BIN)/python hack/run_tiers.py chart
+
+chart-package: $(HELM)  ## dist/sft-run-<version>.tgz
+	$(HELM) package charts/sft-run --destination dist
 
 generate: $(VENV)/.dev  ## write schemas and generated docs anew
 	$(BIN)/python -m sftjobs.spec.schema
@@ -65,6 +75,6 @@ lock: ## resolve pyproject.toml anew into requirements/ (in a fresh environment)
 	bash hack/lock
 
 clean:  ## remove .venv, caches and the demo's artifacts
-	rm -rf $(VENV) .models examples/*/.sftjobs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit generate crash-test bench bench-store lock clean
+.PHONY: help install demo test lint unit chart-test chart-package generate crash-test bench bench-store lock clean

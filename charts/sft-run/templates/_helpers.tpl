@@ -10,9 +10,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{/* On pods: without versions of the chart, which would give the controller a new Job for nothing. */}}
 {{- define "sft-run.podLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-sftjobs.dev/run: {{ .Release.Name }}
+sftjobs.dev/run: {{ .Release.Name | quote }}
 {{- with .Values.labels }}
 {{ toYaml . }}
 {{- end }}
@@ -26,7 +26,7 @@ sftjobs.dev/role: {{ .role }}
 
 {{/* Selects every pod of the run. Of its labels only the one that no other release has. */}}
 {{- define "sft-run.selector" -}}
-sftjobs.dev/run: {{ .Release.Name }}
+sftjobs.dev/run: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* ServiceAccount of a role: the one that cluster.yaml names, or the one that the chart makes. */}}
@@ -38,7 +38,7 @@ sftjobs.dev/run: {{ .Release.Name }}
 {{- with .Values.images.pull_secrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -8,13 +8,13 @@ Only values that this pod needs may be used here: each of them gives the control
 {{- $all := $root.Values.pods.all }}
 {{- $own := $root.Values.pods.controller -}}
 restartPolicy: Never
-serviceAccountName: {{ .serviceAccount }}
+serviceAccountName: {{ .serviceAccount | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 terminationGracePeriodSeconds: 30
 {{- include "sft-run.pullSecrets" $root }}
 {{- with $own.runtime_class | default $all.runtime_class }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with include "sft-run.over" (list $all.node_selector $own.node_selector) | fromJson }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -28,14 +28,14 @@ affinity: {{- toYaml . | nindent 2 }}
 securityContext: {{- include "sft-run.podSecurity" $root | nindent 2 }}
 containers:
   - name: {{ .role }}
-    image: {{ $root.Values.images.controller }}
-    imagePullPolicy: {{ $root.Values.images.pull_policy }}
+    image: {{ $root.Values.images.controller | quote }}
+    imagePullPolicy: {{ $root.Values.images.pull_policy | quote }}
     command: {{- toYaml .command | nindent 6 }}
     env: {{- include "sft-run.env" $root | nindent 6 }}
     envFrom:
       # Optional: the controller says itself which key is missing, and workload identity needs none.
       - secretRef:
-          name: {{ $root.Values.secret }}
+          name: {{ $root.Values.secret | quote }}
           optional: true
     terminationMessagePath: /dev/termination-log
     terminationMessagePolicy: FallbackToLogsOnError
@@ -46,12 +46,12 @@ containers:
       readOnlyRootFilesystem: true
     resources:
       requests:
-        cpu: {{ $root.Values.controller.cpu }}
-        memory: {{ $root.Values.controller.memory }}
+        cpu: {{ $root.Values.controller.cpu | quote }}
+        memory: {{ $root.Values.controller.memory | quote }}
         ephemeral-storage: 512Mi
       limits:
         # No limit on CPU: throttling would only make it slow.
-        memory: {{ $root.Values.controller.memory }}
+        memory: {{ $root.Values.controller.memory | quote }}
         ephemeral-storage: 512Mi
     volumeMounts:
       - name: tmp
@@ -71,7 +71,7 @@ volumes:
   {{- with $root.Values.ca_bundle }}
   - name: ca
     configMap:
-      name: {{ .config_map }}
+      name: {{ .config_map | quote }}
   {{- end }}
   {{- with concat $all.volumes $own.volumes }}
   {{- toYaml . | nindent 2 }}
@@ -92,7 +92,7 @@ seccompProfile:
 {{/* Environment of the controller; names are those of sftjobs/names.py and of the libraries that read them. */}}
 {{- define "sft-run.env" -}}
 - name: SFTJOBS_RELEASE
-  value: {{ .Release.Name }}
+  value: {{ .Release.Name | quote }}
 - name: SFTJOBS_NAMESPACE
   valueFrom:
     fieldRef:
@@ -100,7 +100,7 @@ seccompProfile:
 - name: SFTJOBS_AGAIN
   value: {{ .Values.controller.again | int64 | quote }}
 {{- range $name, $value := include "sft-run.plainEnv" . | fromJson }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}
