@@ -217,6 +217,10 @@ OWNER = "OWNER"
 BEGIN = "BEGIN"
 VERDICT = "VERDICT"
 CANCEL = "CANCEL"
+ANNOUNCED = "ANNOUNCED"
+"""Mark of a session: whoever cluster.yaml names has been told that it has ended."""
+EVENT_WAITING = "attempt-waiting"
+"""Kind of the events that say why an attempt has not started."""
 
 
 def run_lease(run_id: str) -> str:

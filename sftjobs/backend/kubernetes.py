@@ -17,6 +17,7 @@ from sftjobs.kube.informer import Informer
 from sftjobs.kube.job_status import Patience, hopeless, job_status, orphan_status, pending_since
 from sftjobs.kube.objects import annotation, is_over, name_of
 from sftjobs.kube.reasons import why_pending
+from sftjobs.spec.cluster import ClusterSpec
 
 PULL_PATIENCE_S = 600.0
 """A registry that is busy or away gets so long before the attempt counts as failed."""
@@ -65,7 +66,7 @@ class KubernetesBackend:
     api: Api
     run: str
     anchor: Anchor | None = None
-    patience: Patience = field(default_factory=lambda: Patience(image_s=90, pull_s=PULL_PATIENCE_S, start_s=86_400))
+    patience: Patience = field(default_factory=lambda: patience_of(ClusterSpec()))
     on_change: Callable[[], None] = lambda: None
     """Called from another thread when something may have changed."""
 
@@ -178,9 +179,10 @@ class KubernetesBackend:
         ]
 
 
-def settings_patience(image_s: float, start_s: float) -> Patience:
+def patience_of(cluster: ClusterSpec) -> Patience:
     """Patience as cluster.yaml gives it."""
-    return Patience(image_s=image_s, pull_s=max(PULL_PATIENCE_S, image_s), start_s=start_s)
+    image_s = float(cluster.image_patience_s)
+    return Patience(image_s=image_s, pull_s=max(PULL_PATIENCE_S, image_s), start_s=float(cluster.start_patience_s))
 
 
 def _refused(name: str, error: ApiError) -> NoReturn:

@@ -83,7 +83,7 @@ def run_chain(
     tick_s: float = TICK_S,
     request: str | None = None,
     wake: threading.Event | None = None,
-    gpu_hours: float | None = None,
+    gpu_hours: Callable[[], float | None] = lambda: None,
 ) -> Verdict:
     """Run a recorded run to its verdict (`sftjobs.runs.create_run` records it).
 

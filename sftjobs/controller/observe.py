@@ -1,5 +1,6 @@
 """Look at the backend and the store. Jobs come first: one that has ended has written all it will ever write."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from sftjobs.attempts import Termination
@@ -16,7 +17,12 @@ class Observer:
     """One controller's view of its run."""
 
     def __init__(
-        self, store: Store, run_id: str, backend: Backend, stages: StageReader, gpu_hours: float | None = None
+        self,
+        store: Store,
+        run_id: str,
+        backend: Backend,
+        stages: StageReader,
+        gpu_hours: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._store = store
         self._run_id = run_id
@@ -34,7 +40,7 @@ class Observer:
         views = self.stages.read()
         if halt is None and is_cancelled(self._store, self._run_id, session.number):
             halt = "cancelled"
-        reason = over_budget(views, jobs, self._gpu_hours, now) if halt is None else ""
+        reason = over_budget(views, jobs, self._gpu_hours(), now) if halt is None else ""
         return Observed(
             run_id=self._run_id,
             now=now,

@@ -1,0 +1,107 @@
+"""The run of a release, from its plan to its verdict: in the controller's pod, and on a laptop just the same."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from sftjobs import names
+from sftjobs.backend.kubernetes import KubernetesBackend, patience_of
+from sftjobs.controller.loop import Controls, Trouble, run_chain
+from sftjobs.controller.observed import Observed
+from sftjobs.objects import JobSettings
+from sftjobs.objects.settings import store_in_cluster
+from sftjobs.plan.facts import resolve
+from sftjobs.plan.make import make
+from sftjobs.plan.types import RunPlan
+from sftjobs.release.release import Release
+from sftjobs.release.waiting import WaitingNotes
+from sftjobs.report.publish import publish
+from sftjobs.runs import Owner, Verdict, create_run
+from sftjobs.spec.load import Loaded
+from sftjobs.spec.run import RunSpec, StoreSpec
+from sftjobs.store.base import Store
+
+TICK_S = 2.0
+"""Seconds between two looks at the store; news from the cluster is looked at when it comes."""
+
+
+@dataclass(frozen=True)
+class ReleaseRun:
+    """A recorded run of a release."""
+
+    release: Release
+    store: Store
+    """As it is reached from here."""
+    store_spec: StoreSpec
+    """As pods reach it."""
+    plan: RunPlan
+    run_id: str
+
+
+def record(release: Release, loaded: Loaded, store: Store) -> ReleaseRun:
+    """Plan the run and record it. The run has the name of the release. Raises DataError, SpecError, StoreError."""
+    spec = loaded.spec.model_copy(update={"name": release.name})
+    assert isinstance(spec.store, StoreSpec)
+    plan = make(spec, resolve(spec, loaded.folder, store))
+    run_id = create_run(store, plan, loaded.text, owner_of(release, spec))
+    return ReleaseRun(release, store, store_in_cluster(spec.store, release.cluster), plan, run_id)
+
+
+def owner_of(release: Release, spec: RunSpec) -> Owner:
+    """The same release of the same plan is the same run, whoever installs it and wherever its controller is."""
+    return Owner(
+        user=f"release {release.name}",
+        host=f"namespace {release.api.namespace}",
+        backend="kubernetes",
+        run=spec.name,
+        created=time.time(),
+    )
+
+
+def run_release(
+    run: ReleaseRun,
+    *,
+    controls: Controls,
+    request: str | None,
+    on_tick: Callable[[Observed], None],
+    on_trouble: Callable[[Trouble | None], None],
+) -> Verdict:
+    """Run to a verdict. Raises what `run_chain` raises."""
+    release, wake = run.release, threading.Event()
+    backend = KubernetesBackend(
+        release.api, release.name, release.anchor, patience_of(release.cluster), on_change=wake.set
+    )
+    notes = WaitingNotes(run.store, run.run_id)
+
+    def look(seen: Observed) -> None:
+        release.look_now_and_then()
+        notes.note(seen)
+        on_tick(seen)
+
+    def settings() -> JobSettings:
+        return JobSettings(
+            store=run.store_spec, cluster=release.latest(), namespace=release.api.namespace, owner=release.owner
+        )
+
+    return run_chain(
+        run.store,
+        run.plan,
+        run.run_id,
+        backend,
+        settings=settings,
+        on_tick=look,
+        on_trouble=on_trouble,
+        on_success=partial(publish, run.store, run.plan, run.run_id),
+        controls=controls,
+        tick_s=TICK_S,
+        request=request,
+        wake=wake,
+        gpu_hours=lambda: release.cluster.gpu_hours,
+    )
+
+
+def request_of(release: Release, again: str) -> str:
+    """What a person asked for: this installation of the release, for the n-th time."""
+    return f"{release.anchor.uid}/{again or '0'} of {names.anchor_name(release.name)}"

@@ -1,0 +1,49 @@
+"""A run.yaml for a cluster: nothing in it may be a path of somebody's machine."""
+
+from pathlib import Path
+
+from sftjobs.errors import Problem, SpecError
+from sftjobs.plan.facts import paths
+from sftjobs.spec.load import Loaded, load
+from sftjobs.spec.paths import read_text_file
+from sftjobs.spec.places import is_local
+from sftjobs.spec.run import StoreSpec
+from sftjobs.spec.yaml_tree import parse
+from sftjobs.store.open import S3_SCHEME
+
+PUSH = "`sftjobs push run.yaml` uploads local inputs and writes a run.yaml without local paths"
+
+
+def load_for_cluster(path: Path) -> Loaded:
+    """A run.yaml that runs anywhere: inputs and store are not on this machine. Raises SpecError."""
+    _refuse_prompt_path(path)
+    loaded = load(path, check_files=False)
+    problems = []
+    store = loaded.spec.store
+    assert isinstance(store, StoreSpec)
+    if not store.uri.startswith(S3_SCHEME):
+        message = f"{store.uri!r} is a folder of one machine; in a cluster the store is s3://bucket/prefix"
+        problems.append(Problem(str(path), loaded.lines.of("store"), "store", message))
+    for name, value in paths(loaded.spec).items():
+        if is_local(value):
+            place = _place(name)
+            message = f"{value!r} is a path of one machine; {PUSH}"
+            problems.append(Problem(str(path), loaded.lines.of(place), place, message))
+    if problems:
+        raise SpecError(problems)
+    return loaded
+
+
+def _place(name: str) -> str:
+    """Where run.yaml has the path of an input."""
+    kind, _, task = name.partition(".")
+    return {"model": "model", "task": f"data.tasks.{task}.path"}.get(kind, f"data.{kind}.path")
+
+
+def _refuse_prompt_path(path: Path) -> None:
+    """Before loading: the file that it names is not there."""
+    tree = parse(read_text_file(path, str(path), ""), str(path))
+    prompt = tree.value.get("prompt") if isinstance(tree.value, dict) else None
+    if isinstance(prompt, str):
+        message = f"{prompt!r} is a file of one machine; {PUSH}, the prompt inside it"
+        raise SpecError([Problem(str(path), tree.lines.of(("prompt",)), "prompt", message)])
