@@ -75,7 +75,13 @@ def _command(data: Path) -> tuple[list[str], int]:
     listen += [f"-{role}.port.grpc={port}" for role, port in zip(roles, ports[4:], strict=True)]
     weed = Path(sys.executable).with_name("weed")
     options = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={data}", "-filer", "-s3", f"-s3.config={identities}"]
-    limits = ["-volume.max=30", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false", "-s3.port.iceberg=0"]
+    limits = [
+        "-volume.max=30",
+        "-master.volumeSizeLimitMB=1024",
+        "-master.telemetry=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+    ]
     return [str(weed), f"-logdir={data}", "server", *options, *limits, *listen], ports[3]
 
 
