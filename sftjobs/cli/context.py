@@ -137,11 +137,11 @@ def refuse_second_run(store: Store, name: str, run_id: str) -> None:
             )
 
 
-def refuse_several_nodes(planned: Planned) -> None:
+def refuse_several_nodes(loaded: Loaded) -> None:
     """This version runs stages on one machine: say so before the data stage has worked. Raises SpecError."""
     path = "resources.train.nodes"
-    nodes = planned.spec.resources.train.nodes
+    nodes = loaded.spec.resources.train.nodes
     if nodes > 1:
-        line = planned.loaded.lines.of(path)
+        line = loaded.lines.of(path)
         message = f"{nodes} nodes: this version trains on one; write 1 (several processes_per_node are possible)"
-        raise SpecError([Problem(str(planned.loaded.path), line, path, message)])
+        raise SpecError([Problem(str(loaded.path), line, path, message)])

@@ -7,10 +7,12 @@ import click
 
 from sftjobs.cli.options import RUN_FILE
 from sftjobs.cli.output import console, show_json, table
+from sftjobs.cli.release_options import CLUSTER, NAMESPACE
 
 if TYPE_CHECKING:
     from sftjobs.attempts import Intent
     from sftjobs.cli.context import Planned
+    from sftjobs.spec.cluster import ClusterSpec
 
 FORM = click.Choice(["text", "json", "yaml"])
 
@@ -18,16 +20,26 @@ FORM = click.Choice(["text", "json", "yaml"])
 @click.command("plan")
 @RUN_FILE
 @click.option("-o", "--output", "form", type=FORM, default="text", help="text, json, or yaml: every Kubernetes object.")
-def command(file: Path, form: str) -> None:
-    """Print stages, keys, what is cached and the derived numbers. Runs nothing and needs no cluster."""
+@CLUSTER
+@NAMESPACE
+def command(file: Path, form: str, cluster_file: Path | None, namespace: str | None) -> None:
+    """Print stages, keys, what is cached and the derived numbers. Runs nothing and needs no cluster.
+
+    With -o yaml the Jobs are those of --cluster; without it, of a cluster that is all defaults.
+    """
     from sftjobs.cli.context import plan_file
     from sftjobs.explain import explain
     from sftjobs.plan.preview import preview
+    from sftjobs.spec.cluster import ClusterSpec
+    from sftjobs.spec.cluster_load import load_cluster
 
+    if form != "yaml" and (cluster_file or namespace):
+        raise click.UsageError("--cluster and --namespace change what -o yaml prints; add -o yaml")
+    cluster = load_cluster(cluster_file) if cluster_file else ClusterSpec()
     planned = plan_file(file)
     intents = preview(planned.plan, planned.store)
     if form == "yaml":
-        _show_objects(planned, intents)
+        _show_objects(planned, intents, cluster, namespace)
         return
     plans = {intent.plan.stage: intent.plan for intent in intents}
     explanations = explain(planned.plan, planned.store)
@@ -62,11 +74,12 @@ def _arithmetic(planned: "Planned", intents: "list[Intent]") -> list[str]:
     return lines
 
 
-def _show_objects(planned: "Planned", intents: "list[Intent]") -> None:
+def _show_objects(planned: "Planned", intents: "list[Intent]", cluster: "ClusterSpec", namespace: str | None) -> None:
     import yaml
 
     from sftjobs.cli.context import store_spec
     from sftjobs.objects import JobSettings, build_job
+    from sftjobs.objects.settings import store_in_cluster
 
     class _NoAliases(yaml.SafeDumper):
         """Labels appear twice in a Job; people and tools want them written out."""
@@ -74,6 +87,7 @@ def _show_objects(planned: "Planned", intents: "list[Intent]") -> None:
         def ignore_aliases(self, data: object) -> bool:
             return True
 
-    settings = JobSettings(store=store_spec(planned.spec))
+    store = store_in_cluster(store_spec(planned.spec), cluster)
+    settings = JobSettings(store=store, cluster=cluster, namespace=namespace or "default")
     jobs = [build_job(intent, settings) for intent in intents]
     print(yaml.dump_all(jobs, Dumper=_NoAliases, sort_keys=False, allow_unicode=True), end="")

@@ -107,7 +107,12 @@ class RunProgress:
                 f"attempt {view.open.number + 1}, " if view.open.number > seen.session.attempts.get(name, 0) else ""
             )
             since = duration(time.monotonic() - self._began[name])
-            return "running", attempt + (describe(beat, since) if beat is not None else "starting")
+            if beat is not None:
+                return "running", attempt + describe(beat, since)
+            job = seen.jobs.get((name, view.open.number))
+            if job is not None and job.phase == "pending" and job.detail:
+                return "waiting", attempt + _first_line(job.detail)
+            return "running", f"{attempt}starting"
         place = places_of(self._plan, seen)[name]
         if place.kind == "failed":
             return "failed", _first_line(place.message)

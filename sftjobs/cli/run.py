@@ -7,23 +7,55 @@ import click
 
 from sftjobs.cli.options import RUN_FILE
 from sftjobs.cli.output import OUTPUT, console
+from sftjobs.cli.release_options import CHART, CLUSTER, CONTEXT, NAMESPACE
+
+BACKENDS = click.Choice(["process", "kubernetes"])
 
 
 @click.command("run")
 @RUN_FILE
-@click.option("--backend", type=click.Choice(["process"]), default="process", show_default=True,
-              help="Where stages run: processes on this machine.")  # fmt: skip
+@click.option("--backend", type=BACKENDS, default="process", show_default=True,
+              help="Where stages run: processes on this machine, or Jobs of a cluster.")  # fmt: skip
+@CLUSTER
+@NAMESPACE
+@CONTEXT
+@CHART
 @OUTPUT
-def command(file: Path, backend: str, form: str) -> None:
+def command(
+    file: Path,
+    backend: str,
+    cluster_file: Path | None,
+    namespace: str | None,
+    context: str | None,
+    chart: str | None,
+    form: str,
+) -> None:
     """Run the chain: data, train, eval, report.
 
     What the store holds already is not made again. Cut off at any point, the same command goes on where it was.
     Ctrl-C once lets the running stage save; twice ends it at once.
 
+    With --backend kubernetes the chart is installed (by helm, as a release with the name of the run) without its
+    controller: this command is the controller. The release stays when it ends.
+
     \b
-    Example:
+    Examples:
       sftjobs run examples/intent/run.yaml
+      sftjobs run run.pushed.yaml --backend kubernetes --cluster cluster.yaml
     """
+    if backend == "kubernetes":
+        from sftjobs.cli.release import run_on_cluster
+
+        if cluster_file is None:
+            raise click.UsageError("--backend kubernetes needs --cluster FILE; docs/cluster-yaml.md explains the file")
+        sys.exit(run_on_cluster(file, cluster_file, namespace, context, chart, form))
+    for option, value in (("--cluster", cluster_file), ("--namespace", namespace), ("--context", context)):
+        if value is not None:
+            raise click.UsageError(f"{option} means nothing to processes on this machine; add --backend kubernetes")
+    sys.exit(_run_here(file, form))
+
+
+def _run_here(file: Path, form: str) -> int:
     import time
 
     from sftjobs import runs
@@ -32,11 +64,11 @@ def command(file: Path, backend: str, form: str) -> None:
     from sftjobs.store.probe import probe
 
     planned = plan_file(file)
-    refuse_several_nodes(planned)
+    refuse_several_nodes(planned.loaded)
     with console(stderr=True).status("looking at the store"):
         probe(planned.store)
-    who = owner(planned.spec.name, backend, file, time.time())
+    who = owner(planned.spec.name, "process", file, time.time())
     refuse_second_run(planned.store, planned.spec.name, runs.run_id_of(planned.plan, who))
     run_id = runs.create_run(planned.store, planned.plan, planned.loaded.text, who)
     console(stderr=True).print(f"run {run_id}, store {planned.store.uri}")
-    sys.exit(execute(planned.store, store_spec(planned.spec), planned.plan, run_id, planned.local, form))
+    return execute(planned.store, store_spec(planned.spec), planned.plan, run_id, planned.local, form)

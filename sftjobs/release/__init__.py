@@ -1,5 +1,7 @@
 """What runs a chain in a cluster: one Helm release is one run.
 
+owner.py       who a run on Kubernetes belongs to
+install.py     install a release from here, by helm
 release.py     the release as the controller sees it: anchor, run.yaml, cluster.yaml
 run_file.py    a run.yaml without paths of anybody's machine
 controller.py  `python -m sftjobs.controller`: process 1 of the controller pod

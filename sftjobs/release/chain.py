@@ -1,7 +1,6 @@
 """The run of a release, from its plan to its verdict: in the controller's pod, and on a laptop just the same."""
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +14,13 @@ from sftjobs.objects.settings import store_in_cluster
 from sftjobs.plan.facts import resolve
 from sftjobs.plan.make import make
 from sftjobs.plan.types import RunPlan
+from sftjobs.release.owner import owner_of
 from sftjobs.release.release import Release
 from sftjobs.release.waiting import WaitingNotes
 from sftjobs.report.publish import publish
-from sftjobs.runs import Owner, Verdict, create_run
+from sftjobs.runs import Verdict, create_run
 from sftjobs.spec.load import Loaded
-from sftjobs.spec.run import RunSpec, StoreSpec
+from sftjobs.spec.run import StoreSpec
 from sftjobs.store.base import Store
 
 TICK_S = 2.0
@@ -40,24 +40,16 @@ class ReleaseRun:
     run_id: str
 
 
-def record(release: Release, loaded: Loaded, store: Store) -> ReleaseRun:
-    """Plan the run and record it. The run has the name of the release. Raises DataError, SpecError, StoreError."""
+def record(release: Release, loaded: Loaded, store: Store, plan: RunPlan | None = None) -> ReleaseRun:
+    """Record the run, planned now if it is not planned yet. The run has the name of the release.
+
+    Raises DataError, SpecError, StoreError.
+    """
     spec = loaded.spec.model_copy(update={"name": release.name})
     assert isinstance(spec.store, StoreSpec)
-    plan = make(spec, resolve(spec, loaded.folder, store))
-    run_id = create_run(store, plan, loaded.text, owner_of(release, spec))
+    plan = plan or make(spec, resolve(spec, loaded.folder, store))
+    run_id = create_run(store, plan, loaded.text, owner_of(release.name, release.api.namespace))
     return ReleaseRun(release, store, store_in_cluster(spec.store, release.cluster), plan, run_id)
-
-
-def owner_of(release: Release, spec: RunSpec) -> Owner:
-    """The same release of the same plan is the same run, whoever installs it and wherever its controller is."""
-    return Owner(
-        user=f"release {release.name}",
-        host=f"namespace {release.api.namespace}",
-        backend="kubernetes",
-        run=spec.name,
-        created=time.time(),
-    )
 
 
 def run_release(

@@ -42,7 +42,7 @@ class Release:
             found = self.api.get("configmaps", names.run_config_name(self.name))
         except ApiError as error:
             raise BackendError(str(error), error.retry_after_s) from error
-        self.cluster = _cluster(found)
+        self.cluster = cluster_of(found)
         self._read = time.monotonic()
         return self.cluster
 
@@ -64,7 +64,7 @@ def read_release(api: Api, name: str) -> Release:
             "install the other under another name, or uninstall this one first"
         )
     found = Anchor(api, names.anchor_name(name), anchor["metadata"]["uid"])
-    return Release(api=api, name=name, anchor=found, run_text=text, cluster=_cluster(config))
+    return Release(api=api, name=name, anchor=found, run_text=text, cluster=cluster_of(config))
 
 
 def _config_map(api: Api, name: str) -> Object:
@@ -77,7 +77,8 @@ def _config_map(api: Api, name: str) -> Object:
         raise DataError(f"namespace {api.namespace} has no ConfigMap {name}: {way_out}") from error
 
 
-def _cluster(config: Object) -> ClusterSpec:
+def cluster_of(config: Object) -> ClusterSpec:
+    """cluster.yaml as it is in the run ConfigMap. Raises DataError."""
     text = (config.get("data") or {}).get(names.CLUSTER_KEY, "{}")
     try:
         return ClusterSpec.model_validate_json(text)

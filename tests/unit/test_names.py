@@ -10,8 +10,8 @@ from sftjobs import names
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = re.compile(r"^(SFTJOBS_[A-Z_]+|JOB_COMPLETION_INDEX|sftjobs\.dev/.+)$")
-USER_VARIABLES = {"SFTJOBS_STORE_URI"}
-"""Read by click as the default of an option: no other process sets it."""
+USER_VARIABLES = {"SFTJOBS_STORE_URI", "SFTJOBS_CHART"}
+"""Read by click as defaults of options: no other process sets them."""
 
 
 def literals(path: Path) -> set[str]:
