@@ -53,7 +53,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
 
 @pytest.fixture(scope="class")
 def new_run(
-    cluster: Cluster, s3: PodStore, undisturbed: WholeRun, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster, images: None, s3: PodStore, undisturbed: WholeRun, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., ClusterRun]]:
     """Make a run in a namespace of its own, pushed and not installed; whatever is left of it is deleted afterwards."""
     made = ExitStack()
@@ -81,7 +81,7 @@ def _kube(cluster: Cluster) -> dict[str, str]:
     return {"KUBECONFIG": cluster.environ["KUBECONFIG"], "PATH": cluster.environ["PATH"]}
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def images(cluster: Cluster) -> None:
     """The images that the chart asks for by default. Another cluster pulls them, or says that it cannot."""
     if cluster.audit_log is None:

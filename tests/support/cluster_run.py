@@ -95,6 +95,10 @@ class ClusterRun:
         except NotFoundError:
             return None
 
+    def is_over(self) -> bool:
+        state = self.state()
+        return state is not None and state.verdict is not None
+
     def stage_state(self, stage: str) -> str:
         state = self.state()
         return next((item.state for item in state.stages if item.name == stage), "") if state else ""
@@ -132,8 +136,14 @@ class ClusterRun:
         return found[-1]["metadata"]["name"] if found else None
 
     def controller_job(self) -> Object | None:
+        """The newest one: a changed cluster.yaml makes another."""
         found = self.cluster.get("jobs", self.namespace, f"{names.LABEL_RUN}={self.name},{names.LABEL_ROLE}=controller")
-        return found[-1] if found else None
+        return max(found, key=lambda job: str(job["metadata"]["creationTimestamp"]), default=None)
+
+    def secret(self, values: Mapping[str, str]) -> Object:
+        """The Secret `sftjobs` of the namespace with other values."""
+        metadata = {"name": "sftjobs", "namespace": self.namespace}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": dict(values)}
 
     def exec(self, pod: str, *command: str, check: bool = True, timeout_s: float = 120.0) -> str:
         return self.cluster.kubectl("exec", pod, "-n", self.namespace, "--", *command, check=check, timeout_s=timeout_s)
@@ -162,13 +172,17 @@ class ClusterRun:
 
         found: RunState = self.until(look, f"the run has {state}", seconds)
         assert found.state == state, found.model_dump_json(indent=1)
-        self.until(self._controller_ended, "the controller's Job has ended", 120)
+        self.until(self.controller_ended, "the controller's Job has ended", 120)
         return found
 
-    def _controller_ended(self) -> bool:
+    def controller_ended(self, *how: str) -> bool:
+        """Its newest Job has one of these conditions; without any: has ended."""
         job = self.controller_job()
         conditions = (job or {}).get("status", {}).get("conditions", [])
-        return any(item["type"] in ("Complete", "Failed") and item["status"] == "True" for item in conditions)
+        return any(item["type"] in (how or ("Complete", "Failed")) and item["status"] == "True" for item in conditions)
+
+    def controller_failed(self) -> bool:
+        return self.controller_ended("Failed")
 
     def wait_for_step(self, step: int, stage: str = "train") -> int:
         found: int = self.until(lambda: (now := self.step(stage)) >= step and now, f"{stage} is at step {step}")

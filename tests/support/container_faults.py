@@ -4,7 +4,6 @@ The node of the lab (and of kind) is this machine: the processes of its containe
 """
 
 import contextlib
-import subprocess
 from pathlib import Path
 from typing import Literal
 

@@ -6,12 +6,24 @@ with pod_store() as store:
     with store.down(): ...
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sftjobs.spec.run import StoreSpec
 from tests.support import seaweed
-from tests.support.faultproxy import ANY, FOREVER, Fault, FaultProxy, answer, lose_request
+from tests.support.faultproxy import (
+    ANY,
+    FOREVER,
+    Fault,
+    FaultProxy,
+    Forward,
+    HangUp,
+    Request,
+    Response,
+    answer,
+    lose_request,
+)
 
 SECRET = {"TEST_ACCESS_KEY": seaweed.ACCESS_KEY, "TEST_SECRET_KEY": seaweed.SECRET_KEY}
 """Content of the Secret `sftjobs`, and environment of the CLI."""
@@ -50,6 +62,21 @@ class PodStore:
     def down(self, path: str = ANY) -> Sequence[Fault]:
         """Every connection ends without an answer."""
         return [lose_request(ANY, path, times=FOREVER)]
+
+    def falls_at(self, method: str, path: str, *, answered: bool) -> threading.Event:
+        """The next such request is the last before the store is down; `answered`: this one still succeeds."""
+        fallen = threading.Event()
+
+        def act(request: Request, forward: Forward) -> Response:
+            response = forward(request) if answered else None
+            self.proxy.script(*self.down())
+            fallen.set()
+            if response is None:
+                raise HangUp
+            return response
+
+        self.proxy.script(Fault(method, path, act))
+        return fallen
 
     def read_only(self) -> Sequence[Fault]:
         """What a bucket policy without the right to write answers."""
