@@ -37,7 +37,7 @@ $(HELM): | $(VENV)/.runtime
 	$(BIN)/python hack/fetch_helm.py $(@D)
 
 test: $(VENV)/.dev $(SMOLLM2) $(HELM)  ## every test that needs no cluster, seconds per tier
-	$(BIN)/python hack/run_tiers.py lint unit chart store agent chain cli stage browser
+	$(BIN)/python hack/run_tiers.py lint unit chart store release agent chain cli stage browser
 
 lint: $(VENV)/.dev  ## ruff, mypy, import contracts, generated files
 	$(BIN)/python hack/run_tiers.py lint

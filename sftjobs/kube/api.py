@@ -23,6 +23,8 @@ READ_S = 20.0
 USER_AGENT = "sftjobs"
 SILENT = "Silent"
 """Reason of the ApiError of a watch on which nothing was heard for too long."""
+UNREADABLE = "Unreadable"
+"""Reason of the ApiError of an answer that is not one of an API server."""
 
 _PATHS = {
     "configmaps": "/api/v1/namespaces/{namespace}/configmaps",
@@ -72,19 +74,19 @@ class Api:
 
     def get(self, resource: str, name: str) -> Object:
         """Raises ApiError, with status 404 if there is none."""
-        found: Object = self._json("GET", self._path(resource, name))
-        return found
+        return self._json("GET", self._path(resource, name))
 
     def list(self, resource: str, labels: str = "", fields: str = "") -> Listing:
         """Every object that the selectors match."""
         query = {"labelSelector": labels, "fieldSelector": fields}
         found = self._json("GET", self._path(resource), query)
+        if "metadata" not in found:
+            raise ApiError(0, UNREADABLE, f"the answer to a listing of {resource} is none; is a proxy in between?")
         return Listing(found.get("items") or [], found["metadata"].get("resourceVersion", ""))
 
     def create(self, resource: str, body: Object, dry_run: bool = False) -> Object:
         """The object as the server made it."""
-        made: Object = self._json("POST", self._path(resource), {"dryRun": "All" if dry_run else ""}, body)
-        return made
+        return self._json("POST", self._path(resource), {"dryRun": "All" if dry_run else ""}, body)
 
     def delete(
         self, resource: str, name: str, propagation: Propagation = "Background", grace_s: int | None = None
@@ -117,13 +119,13 @@ class Api:
         response = self._send("GET", self._path(resource), query, None, read_s=silence_s)
         try:
             for line in _lines(response):
-                event = json.loads(line)
+                event = _event(line)
                 if event["type"] == "ERROR":
                     raise _of_status(event["object"].get("code", 500), event["object"])
                 yield event
         except urllib3.exceptions.ReadTimeoutError as error:
             raise ApiError(0, SILENT, f"nothing was heard for {silence_s:.0f} s") from error
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiError(0, "Unreachable", f"the watch was cut off: {error}") from error
         finally:
             response.close()
@@ -132,7 +134,7 @@ class Api:
         """The last lines of a pod's log."""
         query = {"tailLines": str(tail)}
         response = self._send("GET", f"{self._path('pods', pod)}/log", query, None)
-        return bytes(response.data).decode("utf-8", errors="replace")
+        return _body(response).decode("utf-8", errors="replace")
 
     def may(self, verb: str, resource: str, group: str = "", name: str = "", everywhere: bool = False) -> bool:
         """SelfSubjectAccessReview: may whoever asks do this?"""
@@ -157,12 +159,17 @@ class Api:
         path = _PATHS[resource].format(namespace=quote(self.namespace))
         return f"{path}/{quote(name)}" if name else path
 
-    def _json(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None) -> Any:
-        data = self._send(method, path, query or {}, body).data
+    def _json(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None
+    ) -> Object:
+        data = _body(self._send(method, path, query or {}, body))
         try:
-            return json.loads(data)
-        except ValueError as error:  # a proxy in between has answered
-            raise ApiError(0, "Unreadable", f"{method} {path}: the answer is not JSON") from error
+            found = json.loads(data)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ApiError(0, UNREADABLE, f"{method} {path}: the answer is no JSON object; is a proxy in between?")
+        return found
 
     def _send(
         self, method: str, path: str, query: Mapping[str, str], body: Object | None, read_s: float = READ_S
@@ -171,6 +178,7 @@ class Api:
         client = self._client
         response = self._request(client, method, path, query, body, read_s)
         if response.status == 401:
+            response.close()
             response = self._request(self._reconnect(client), method, path, query, body, read_s)
         if not 200 <= response.status < 300:
             raise _of_response(method, path, response)
@@ -194,7 +202,10 @@ class Api:
         return response
 
     def _connect(self) -> ApiClient:
-        configuration = self._load()
+        try:
+            configuration = self._load()
+        except kube_config.ConfigException as error:
+            raise ApiError(0, "NoCredentials", f"no credentials for the cluster: {error}") from error
         configuration.retries = False  # whoever asks decides when to ask again
         return ApiClient(configuration)
 
@@ -246,10 +257,29 @@ def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         yield from (line for line in whole if line.strip())
 
 
+def _event(line: bytes) -> Object:
+    """One line of a watch. Raises ApiError if it is not from an API server."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "type" not in found or not isinstance(found.get("object"), dict):
+        raise ApiError(0, UNREADABLE, f"a line of the watch is no event: {line[:80]!r}")
+    return found
+
+
+def _body(response: urllib3.BaseHTTPResponse) -> bytes:
+    """The whole body; it comes only now, so the connection may still break. Raises ApiError."""
+    try:
+        return bytes(response.data)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise ApiError(0, "Unreachable", f"the answer of the API server was cut off: {_reason(error)}") from error
+
+
 def _of_response(method: str, path: str, response: urllib3.BaseHTTPResponse) -> ApiError:
     try:
-        body = json.loads(response.data)
-    except (ValueError, urllib3.exceptions.HTTPError):
+        body = json.loads(_body(response))
+    except (ValueError, ApiError):
         body = {}
     wait = response.headers.get("Retry-After", "")
     error = _of_status(response.status, body if isinstance(body, dict) else {}, f"{method} {path}")

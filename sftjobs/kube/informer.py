@@ -1,7 +1,7 @@
 """An up-to-date copy of the objects that a label selector matches: list once, then watch.
 
 Its loop is our own because the client's gives up on a 410, does not ask for bookmarks and never notices a connection
-that has gone silent. While the server does not answer, the copy counts as unknown and `snapshot` raises.
+that has gone silent. While it cannot be listed, the copy counts as unknown and `snapshot` raises.
 """
 
 import random
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sftjobs.kube.api import SILENT, Api, ApiError, Object
+from sftjobs.kube.api import Api, ApiError, Object
 
 WATCH_S = 280
 """The server ends a watch after about so long; each informer has its own, so that they do not all come at once."""
@@ -73,24 +73,51 @@ class Informer:
         self._closed.set()
 
     def _run(self) -> None:
+        try:
+            self._follow_on()
+        except Exception as error:  # a thread that ends silently would look like a cluster in which nothing happens
+            self._unknown(ApiError(0, "Defect", f"the watch of {self._resource} has ended: {error!r}"))
+            raise
+
+    def _follow_on(self) -> None:
         wait = FIRST_WAIT_S
         while not self._closed.is_set():
-            try:
-                if time.monotonic() - self._copy.listed > RELIST_S:
-                    self._list()
-                self._watch()
+            began = time.monotonic()
+            trouble = self._follow()
+            lasted = time.monotonic() - began
+            if lasted > MAX_WAIT_S or (trouble is None and lasted > FIRST_WAIT_S):
                 wait = FIRST_WAIT_S
-            except ApiError as error:
-                self._copy.listed = float("-inf")  # what happened meanwhile is only known from a new listing
-                if error.reason == SILENT or error.status == 410:
-                    self._closed.wait(FIRST_WAIT_S)
-                    continue
-                with self._lock:
-                    self._trouble = error
-                self._settled.set()
-                self._on_change()
-                self._closed.wait(max(wait, error.retry_after_s or 0.0) * random.uniform(0.8, 1.2))
-                wait = min(MAX_WAIT_S, 2 * wait)
+            if trouble is None and lasted > FIRST_WAIT_S:
+                continue  # the server ends every watch some time
+            asked = trouble.retry_after_s if trouble is not None else None
+            self._closed.wait(max(wait, asked or 0.0) * random.uniform(1.0, 1.2))
+            wait = min(MAX_WAIT_S, 2 * wait)
+
+    def _follow(self) -> ApiError | None:
+        """List if it is time to, then watch to the end of the watch. Returns what went wrong.
+
+        A watch that breaks is no trouble yet: what happened meanwhile is known from the next listing, or unknown once
+        that fails.
+        """
+        try:
+            if time.monotonic() - self._copy.listed > RELIST_S:
+                self._list()
+        except ApiError as error:
+            self._unknown(error)
+            return error
+        try:
+            self._watch()
+        except ApiError as error:
+            self._copy.listed = float("-inf")
+            return error
+        return None
+
+    def _unknown(self, trouble: ApiError) -> None:
+        self._copy.listed = float("-inf")
+        with self._lock:
+            self._trouble = trouble
+        self._settled.set()
+        self._on_change()
 
     def _watch(self) -> None:
         seconds = int(WATCH_S * random.uniform(0.85, 1.0))
