@@ -11,6 +11,7 @@ from sftjobs.agent.classify import classify
 from sftjobs.agent.environment import AgentEnvironment
 from sftjobs.agent.facts import Facts
 from sftjobs.agent.heartbeat import Heart
+from sftjobs.agent.image import check_image
 from sftjobs.agent.inputs import fetch_inputs
 from sftjobs.agent.logs import Log
 from sftjobs.agent.memory import oom_kills
@@ -92,6 +93,7 @@ class Attempt:
             heart.close(message)
 
     def _work(self, heart: Heart) -> Termination:
+        check_image(self.plan)
         stages.write_key(self.store, self.plan)
         crash_point("after-key")
         self.stop.check()

@@ -143,3 +143,16 @@ def test_an_outage_that_lasts_is_infrastructure(bench: AgentBench, tmp_path: Pat
     (tmp_path / "go").touch()
     assert agent.wait() == Exit.INFRASTRUCTURE
     assert Termination.model_validate_json(agent.termination_log.read_bytes()).failure == "infrastructure"
+
+
+def test_an_image_of_another_release_claims_nothing(bench: AgentBench) -> None:
+    plan = bench.plan()
+    program = {"libraries": {"pydantic": "1.0"}}
+    plan = plan.model_copy(update={"key_json": {**plan.key_json, "program": program}})
+    info = {"version": "1", "revision": "abc", "variant": "cpu", "base": "b", "source_digest": None, "libraries": {}}
+    path = bench.path / "build-info.json"
+    path.write_text(json.dumps(info), encoding="utf-8")
+    agent = bench.run(plan, extra={names.ENV_BUILD_INFO: str(path)})
+    assert agent.process.returncode == Exit.BAD_CONFIG, agent.text
+    assert agent.termination.message.startswith("the run was planned with pydantic 1.0, this image has ")
+    assert not any("/inc/" in entry.key for entry in bench.store.list(names.STAGES))
