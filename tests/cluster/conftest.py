@@ -83,11 +83,8 @@ def _kube(cluster: Cluster) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def images(cluster: Cluster) -> None:
-    """The images that the chart asks for by default. Another cluster pulls them, or says that it cannot."""
-    if cluster.audit_log is None:
-        return
-    present = cluster.kubectl("get", "node", "-o", "jsonpath={.items[*].status.images[*].names}")
-    missing = [image for image in IMAGES if image not in present]
+    """The images that the chart asks for by default."""
+    missing = cluster.missing(IMAGES)
     assert not missing, f"make images first: the lab has no {missing}"
 
 

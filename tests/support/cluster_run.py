@@ -10,6 +10,7 @@ run.assert_as_undisturbed(other)
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -18,6 +19,8 @@ from sftjobs import names
 from sftjobs.attempts import Heartbeat
 from sftjobs.controller.status import RunState, run_state
 from sftjobs.errors import NotFoundError
+from sftjobs.plan.types import RunPlan
+from sftjobs.runs import read_plan
 from tests.support.lab import ROOT, Cluster, Object
 from tests.support.whole_run import STAGES, WholeRun
 
@@ -184,6 +187,21 @@ class ClusterRun:
     def controller_failed(self) -> bool:
         return self.controller_ended("Failed")
 
+    def plan(self) -> RunPlan:
+        """As the controller has recorded it."""
+        return read_plan(self.whole.store, self.whole.run_id(self.name))
+
+    def seconds_from_install_to_end(self) -> float:
+        """By the clock of the API server, from the first object of the release to the end of the controller's Job."""
+        (anchor,) = [
+            item
+            for item in self.cluster.get("configmaps", self.namespace)
+            if item["metadata"]["name"] == names.anchor_name(self.name)
+        ]
+        job = self.controller_job()
+        assert job is not None
+        return seconds_between(anchor["metadata"]["creationTimestamp"], job["status"]["completionTime"])
+
     def wait_for_step(self, step: int, stage: str = "train") -> int:
         found: int = self.until(lambda: (now := self.step(stage)) >= step and now, f"{stage} is at step {step}")
         return found
@@ -200,6 +218,11 @@ class ClusterRun:
         for stage, attempts in whole.endings(self.name).items():
             assert attempts.count("committed") == 1 and attempts[-1] == "committed", (stage, attempts)
         self.uninstall()
+
+
+def seconds_between(begin: str, end: str) -> float:
+    """Of two times as the API shows them."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
 def _is_at_work(pod: Object) -> bool:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,12 @@ Object = dict[str, Any]
 class Cluster:
     """kubectl with one kubeconfig, and what tests need around it."""
 
-    def __init__(self, kubeconfig: Path, bin_path: str, host: str, faults: Faults, lab: Path | None = None) -> None:
+    def __init__(self, kubeconfig: Path, bin_path: str, host: str, faults: Faults, home: Path | None = None) -> None:
         self.environ = {**os.environ, "KUBECONFIG": str(kubeconfig), "PATH": bin_path}
         self.host = host
         """Name of this machine as pods see it."""
         self.faults = faults
-        self.audit_log = lab / "audit.log" if lab is not None else None
+        self.audit_log = home / "audit.log" if home is not None else None
         """One JSON line per request to the API server; None where it cannot be read."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout_s: float = 120.0) -> str:
@@ -68,6 +68,14 @@ class Cluster:
         """`kind/name` of each, sorted."""
         found = self.get(kinds, namespace, selector)
         return sorted(f"{item['kind'].lower()}/{item['metadata']['name']}" for item in found)
+
+    def missing(self, images: Sequence[str]) -> list[str]:
+        """Images that no node has and no node can pull: the lab has no registry. Elsewhere that cannot be known."""
+        if not isinstance(self.faults, LabFaults):
+            return []
+        shown = subprocess.run([self.faults.lab / "image", "ls"], capture_output=True, text=True, check=True).stdout
+        present = shown.partition("# in the cluster")[2].split()
+        return [image for image in images if image not in present and f"docker.io/{image}" not in present]
 
     def has_kueue(self) -> bool:
         return "kueue.x-k8s.io" in self.kubectl("api-versions")

@@ -31,7 +31,7 @@ class LabFaults:
     """The lab's own `fault` command."""
 
     def __init__(self, lab: Path) -> None:
-        self._command = lab / "fault"
+        self.lab = lab
 
     def kill(self, component: str) -> None:
         self._do("kill", component)
@@ -49,7 +49,7 @@ class LabFaults:
         self._do("thaw", component)
 
     def _do(self, verb: str, component: str) -> None:
-        done = subprocess.run([self._command, verb, component], capture_output=True, text=True, check=False)
+        done = subprocess.run([self.lab / "fault", verb, component], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"fault {verb} {component}: {done.stderr}"
 
 
