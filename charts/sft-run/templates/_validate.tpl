@@ -37,7 +37,7 @@ The controller checks the run completely; here is only what can be seen at a gla
 {{- end }}
 {{- $store := $run.store }}
 {{- if kindIs "map" $store }}{{ $store = $store.uri }}{{ end }}
-{{- if not (and (kindIs "string" $store) (contains "://" ($store | default ""))) }}
+{{- if not (hasPrefix "s3://" ($store | default "" | toString)) }}
 {{- fail (printf "\n\nrun: store is '%v': pods need a store that all of them reach, such as s3://bucket/prefix. Name it in run.yaml; then %s\n" ($store | default "not set") $push) }}
 {{- end }}
 {{- end }}
