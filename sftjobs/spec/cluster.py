@@ -138,7 +138,7 @@ class ProxySpec(Document):
     https: str | None = None
     """Becomes `HTTPS_PROXY`."""
     no_proxy: str = "localhost,127.0.0.1,.svc,.cluster.local"
-    """Becomes `NO_PROXY`; the API server and the store usually belong here."""
+    """Becomes `NO_PROXY`; the store usually belongs here. The address of the API server is added for the controller."""
 
 
 class CaBundleSpec(Document):

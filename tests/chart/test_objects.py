@@ -209,6 +209,7 @@ def test_the_preflight_sees_what_the_controller_sees(helm: Helm) -> None:
     preflight, controller = objects[f"Pod/{R}-preflight"]["spec"], pod_of(one(objects, "Job"))
     assert preflight["containers"][0].pop("command") == ["python", "-m", "sftjobs.preflight"]
     assert preflight["containers"][0].pop("name") == preflight.pop("serviceAccountName").removeprefix(f"{R}-")
+    assert preflight.pop("activeDeadlineSeconds") == 1800
     controller["containers"][0].pop("command")
     controller["containers"][0].pop("name")
     controller.pop("serviceAccountName")
