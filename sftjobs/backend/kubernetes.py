@@ -91,16 +91,20 @@ class KubernetesBackend:
     def list(self, run_id: str) -> list[JobStatus]:
         """Every Job of the run that exists, and those whose pods outlive them. Raises BackendError."""
         try:
-            jobs = [job for job in self._jobs.snapshot() if annotation(job, names.ANNOTATION_RUN_ID) == run_id]
+            every = self._jobs.snapshot()
             pods = self._pods.snapshot()
         except ApiError as error:
             raise _trouble(error) from error
+        jobs = [job for job in every if annotation(job, names.ANNOTATION_RUN_ID) == run_id]
+        others = {name_of(job) for job in every} - {name_of(job) for job in jobs}
         by_job: dict[str, list[Object]] = {}
         for pod in pods:
             by_job.setdefault((pod["metadata"].get("labels") or {}).get(JOB_OF_POD, ""), []).append(pod)
         found = [self._status(job, by_job.pop(name_of(job), [])) for job in jobs]
         living = {name: [pod for pod in orphans if not is_over(pod)] for name, orphans in by_job.items()}
-        return found + [orphan_status(name, orphans) for name, orphans in living.items() if name and orphans]
+        return found + [
+            orphan_status(name, orphans) for name, orphans in living.items() if orphans and name not in {"", *others}
+        ]
 
     def delete(self, run_id: str, name: str, grace_s: float | None = None) -> None:
         """The pods get TERM and their own grace; the Job stays visible until they have ended.
@@ -187,6 +191,8 @@ def patience_of(cluster: ClusterSpec) -> Patience:
 
 def _refused(name: str, error: ApiError) -> NoReturn:
     """A quota may have room later, a busy server may answer later; anything else stays refused."""
+    if error.status == 403 and "because it is being terminated" in str(error):
+        raise ReleaseGoneError(str(error)) from error
     quota = error.status == 403 and "exceeded quota" in str(error)
     webhook_away = "failed calling webhook" in str(error)
     if error.may_pass or quota or webhook_away:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sftjobs.attempts import Termination
 from sftjobs.backend.base import Backend, JobStatus
-from sftjobs.backend.endings import first_failure
+from sftjobs.backend.endings import first_failure, past_deadline
 from sftjobs.controller.budget import over_budget
 from sftjobs.controller.observed import Halt, Observed
 from sftjobs.controller.stage_reader import StageReader
@@ -62,5 +62,10 @@ class Observer:
             return job
         if job.name not in self._words:
             words = read_endings(self._store, self._run_id, job.stage, job.attempt)
-            self._words[job.name] = first_failure(words) if words else job.termination
+            self._words[job.name] = _last_word(job, words) if words else job.termination
         return replace(job, termination=self._words[job.name])
+
+
+def _last_word(job: JobStatus, words: list[tuple[float, Termination]]) -> Termination:
+    word = first_failure(words)
+    return word if job.past_deadline_s is None else past_deadline(job.past_deadline_s, word)

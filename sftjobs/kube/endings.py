@@ -24,10 +24,14 @@ def pod_ending(pod: Object) -> Termination:
     state, details = container_state(pod)
     message = str(details.get("message") or "")
     spoken = _message(message)
+    evicted = str(status.get("message") or "the node had to give back resources")
+    is_evicted = status.get("reason") == "Evicted"
+    if is_evicted and _used_too_much(evicted) and (spoken is None or spoken.failure == "stopped"):
+        return _too_much(evicted, spoken)
     if spoken is not None:
         return spoken
-    if status.get("reason") == "Evicted":
-        return _evicted(str(status.get("message") or "the node had to give back resources"))
+    if is_evicted:
+        return Termination(failure="infrastructure", code=Exit.INFRASTRUCTURE, message=f"evicted: {evicted}")
     if "DisruptionTarget" in conditions(pod):
         why = conditions(pod)["DisruptionTarget"].get("message") or "the pod was disrupted"
         return Termination(failure="stopped", code=Exit.STOPPED, message=str(why))
@@ -44,11 +48,19 @@ def _message(text: str) -> Termination | None:
         return None
 
 
-def _evicted(message: str) -> Termination:
-    if "exceeds" in message or "exceeded" in message:  # its own limit: another attempt would end the same way
-        text = f"{message.rstrip('. ')}; raise resources.<kind>.disk_gib"
-        return Termination(failure="user", code=Exit.USER_ERROR, message=text)
-    return Termination(failure="infrastructure", code=Exit.INFRASTRUCTURE, message=f"evicted: {message}")
+def _used_too_much(message: str) -> bool:
+    """True if the pod went over its own limit: another attempt would end the same way, whatever its agent says.
+
+    A node that runs low also names who uses more than was requested; that is not the fault of one alone.
+    """
+    return "low on resource" not in message and ("exceeds" in message or "exceeded" in message)
+
+
+def _too_much(message: str, spoken: Termination | None) -> Termination:
+    field = "memory_gib" if '"shm"' in message else "disk_gib"  # /dev/shm is a part of the memory
+    text = f"{message.rstrip('. ')}; raise {field} of this stage under resources"
+    where = {} if spoken is None else {"step": spoken.step, "checkpoint": spoken.checkpoint}
+    return Termination(failure="user", code=Exit.USER_ERROR, message=text, **where)
 
 
 def _from_exit_code(code: int, reason: str, output: str) -> Termination:

@@ -14,6 +14,9 @@ from sftjobs.kube.objects import NOT_STARTED, conditions, container_state, is_ov
 from sftjobs.kube.reasons import Reason
 from sftjobs.names import Exit
 
+_COUNTS_OF_STARTED = ("ready", "terminating", "failed", "succeeded")
+"""In the status of a Job: its pods have been there."""
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -36,6 +39,8 @@ def job_status(job: Object, pods: Sequence[Object], now: float) -> JobStatus:
     if any(container_state(pod)[0] in ("running", "terminated") for pod in pods):
         preempted = job["spec"].get("suspend")
         return JobStatus(**known, phase="running", detail="being preempted: saving" if preempted else "")
+    if not pods and any(job.get("status", {}).get(count) for count in _COUNTS_OF_STARTED):
+        return JobStatus(**known, phase="running", detail="its pods have vanished")  # the Job will say so in a moment
     return JobStatus(**known, phase="pending")
 
 
@@ -93,7 +98,7 @@ def _times(job: Object, pods: Sequence[Object]) -> Mapping[str, float]:
         "created": unix(job["metadata"].get("creationTimestamp")),
         "admitted": unix(job.get("status", {}).get("startTime")),
         "scheduled": min((t for t in scheduled if t is not None), default=None),
-        "started": min((t for t in started if t is not None), default=None),
+        "started": min((t for t in started if t), default=None),  # of what could not be started it is 1970
         "finished": max((t for t in finished if t is not None), default=None),
     }
     return {name: value for name, value in found.items() if value is not None}
@@ -105,11 +110,14 @@ def _ended(job: Object, pods: Sequence[Object], known: Mapping[str, Any], now: f
     failed = verdict["type"] == "Failed"
     unheard = not words or (failed and all(word.failure == "committed" for _, word in words))
     word = _without_pods(verdict) if unheard else first_failure(words)
-    if verdict.get("reason") == "DeadlineExceeded":
-        word = past_deadline(float(job["spec"]["activeDeadlineSeconds"]), word)
+    deadline = float(job["spec"]["activeDeadlineSeconds"]) if verdict.get("reason") == "DeadlineExceeded" else None
+    if deadline is not None:
+        word = past_deadline(deadline, word)
     ended = unix(verdict.get("lastTransitionTime")) or now
     finished = known["times"].get("finished", ended)
-    return JobStatus(**known, phase="ended", termination=word, finished=finished, unheard=unheard)
+    return JobStatus(
+        **known, phase="ended", termination=word, finished=finished, unheard=unheard, past_deadline_s=deadline
+    )
 
 
 def _without_pods(verdict: Object) -> Termination:

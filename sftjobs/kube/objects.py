@@ -38,6 +38,13 @@ def container_state(pod: Object) -> tuple[str, Object]:
     return NOT_STARTED, {}
 
 
+def image_of(pod: Object) -> str:
+    """Image of the agent's container."""
+    containers = pod["spec"]["containers"]
+    ours = [item for item in containers if item["name"] == label(pod, names.LABEL_STAGE)] or containers
+    return str(ours[0]["image"])
+
+
 def is_over(pod: Object) -> bool:
     """True once nothing of the pod runs any more."""
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")

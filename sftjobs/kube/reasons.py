@@ -1,27 +1,35 @@
 """Why a Job has not started, in words, with the event behind it. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from sftjobs import names
 from sftjobs.kube.api import Object
-from sftjobs.kube.objects import NOT_STARTED, conditions, container_state, false_condition, happened, label
+from sftjobs.kube.objects import (
+    NOT_STARTED,
+    conditions,
+    container_state,
+    false_condition,
+    happened,
+    image_of,
+    label,
+    name_of,
+)
 
 Kind = Literal["queue", "unschedulable", "image", "image-later", "refused", "config", "starting"]
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
-_LATER = (
-    "429",
-    "toomanyrequests",
-    "too many requests",
-    "timeout",
-    "deadline exceeded",
-    "connection reset",
-    "503",
-    "502",
+_BUSY = re.compile(
+    r"\b(429|502|503|504)\b|toomanyrequests|too many requests|timeout|deadline exceeded|connection re(set|fused)"
+    r"|server misbehaving|temporary failure",
+    re.IGNORECASE,
 )
 """In the message of a failed pull: the registry is busy or away, the name is not wrong."""
-_DENIED = ("violates podsecurity", "denied the request", "is forbidden: error looking up service account")
+_LATER = re.compile(r"exceeded quota|failed calling webhook|timeout|too many requests", re.IGNORECASE)
+"""In the message of a refused pod: there may be room later, or whoever answered may be better. Everything else (Pod
+Security, an admission policy, a LimitRange, a ServiceAccount that is not there) is refused again."""
+_START_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "Pulling", "Pulled")
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,8 @@ def _no_pods(events: Sequence[Object]) -> Reason:
     refused = _newest(events, "FailedCreate")
     if refused is None:
         return Reason("starting", "its pods are being made")
-    text = f"its pods are refused: {refused}"
-    return Reason("refused" if _any_of(_DENIED, refused) else "queue", text)
+    message = str(refused.get("message") or "")
+    return Reason("queue" if _LATER.search(message) else "refused", f"its pods are refused: {message}")
 
 
 def _of_pod(pod: Object, events: Sequence[Object]) -> Reason:
@@ -75,31 +83,39 @@ def _of_pod(pod: Object, events: Sequence[Object]) -> Reason:
         return Reason(
             "unschedulable", f"cannot be scheduled: {unscheduled.get('message') or unscheduled.get('reason')}"
         )
+    about = [event for event in events if event["involvedObject"].get("name") == name_of(pod)]
     state, details = container_state(pod)
     reason = str(details.get("reason") or "")
     message = str(details.get("message") or reason)
     if reason in IMAGE_REASONS:
-        image = pod["spec"]["containers"][0]["image"]
-        # a back-off forgets why: the event of the last failure says it
-        cause = _newest(events, "Failed") or message
-        text = f"image {image} cannot be pulled: {cause if reason == 'ImagePullBackOff' else message}"
-        return Reason("image-later" if _any_of(_LATER, text.replace(image, "")) else "image", text)
+        return _image(image_of(pod), message, about)
     if reason in ("CreateContainerConfigError", "CreateContainerError"):
         return Reason("config", f"the container cannot be made: {message}")
-    for trouble in ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"):
-        found = _newest(events, trouble)
-        if found is not None and state in ("waiting", NOT_STARTED):
-            return Reason("starting", f"starting: {found}")
-    if _newest(events, "Pulling") is not None and _newest(events, "Pulled") is None:
-        return Reason("starting", f"pulling {pod['spec']['containers'][0]['image']}")
-    return Reason("starting", "starting")
+    return _starting(pod, about) if state in ("waiting", NOT_STARTED) else Reason("starting", "starting")
 
 
-def _newest(events: Sequence[Object], reason: str) -> str | None:
-    """Message of the newest event of this reason."""
-    found = [event for event in events if event.get("reason") == reason]
-    return str(max(found, key=happened).get("message") or "") if found else None
+def _image(image: str, message: str, events: Sequence[Object]) -> Reason:
+    """The kubelet's words about a failed pull. Before Kubernetes 1.32 a back-off forgets why: an event says it."""
+    if message.startswith("Back-off") and "ErrImagePull: " in message:
+        message = message.partition("ErrImagePull: ")[2]
+    elif message.startswith("Back-off"):
+        failed = [event for event in events if str(event.get("message")).startswith("Failed to pull image")]
+        newest = _newest(failed, "Failed")
+        message = str(newest["message"]) if newest is not None else message
+    text = f"image {image} cannot be pulled: {message}"
+    return Reason("image-later" if _BUSY.search(message.replace(image, "")) else "image", text)
 
 
-def _any_of(marks: Sequence[str], text: str) -> bool:
-    return any(mark in text.lower() for mark in marks)
+def _starting(pod: Object, events: Sequence[Object]) -> Reason:
+    last = _newest(events, *_START_EVENTS)
+    if last is None or last["reason"] == "Pulled":
+        return Reason("starting", "starting")
+    if last["reason"] == "Pulling":
+        return Reason("starting", f"pulling {image_of(pod)}")
+    return Reason("starting", f"starting: {last.get('message')}")
+
+
+def _newest(events: Sequence[Object], *reasons: str) -> Object | None:
+    """The newest event of one of these reasons; of several in one second, the last that was listed."""
+    found = [event for event in events if event.get("reason") in reasons]
+    return max(reversed(found), key=happened) if found else None
