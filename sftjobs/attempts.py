@@ -88,4 +88,8 @@ class Heartbeat(Document):
     loss: float | None = None
     tokens_per_s: float | None = None
     eta_s: float | None = None
+    program_s: float | None = None
+    """Seconds from the agent's start to that of the program; by one clock, so that they can be subtracted."""
+    saved_s: float | None = None
+    """Seconds from the agent's start to the newest committed checkpoint of this attempt."""
     message: str = ""

@@ -9,7 +9,7 @@ from sftjobs import names
 from sftjobs.agent import publish, ranks
 from sftjobs.agent.classify import classify
 from sftjobs.agent.environment import AgentEnvironment
-from sftjobs.agent.facts import Facts
+from sftjobs.agent.facts import Facts, Moments
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.image import check_image
 from sftjobs.agent.inputs import fetch_inputs
@@ -51,6 +51,7 @@ class Attempt:
         self.workdir = Workdir(self.environment.workdir)
         self.progress = Progress(self.workdir.progress)
         self.facts = Facts(self.environment)
+        self.moments = Moments()
         prefix = names.stage_prefix(self.plan.kind, self.plan.key)
         what = self.environment.what
         self.lease = Lease(self.store, prefix + names.LEASE, what=what, run_id=self.environment.run_id)
@@ -80,7 +81,7 @@ class Attempt:
             return Termination(failure="committed", code=Exit.COMMITTED, message="was committed by somebody else")
         environment = self.environment
         key = names.heartbeat(environment.run_id, environment.stage, environment.attempt, environment.node_rank)
-        heart = Heart(self.store, key, self.progress)
+        heart = Heart(self.store, key, self.progress, self.moments)
         message = "failed"
         try:
             termination = self._work(heart)
@@ -139,10 +140,11 @@ class Attempt:
         """Run the ranks to their end; None if they left something to commit."""
         kills = oom_kills()
         self.progress.restart()
+        self.moments.program_begins()
         group = ranks.start(self.plan, self.workdir, resume, self.log, os.environ)
         try:
             crash_point("after-ranks-start")
-            saver = self._saver()
+            saver = self._saver(heart)
             supervisor = Supervisor(group, self.plan.operation, self.progress, self.stop, self.lease, heart, self.log)
             outcome = supervisor.watch()
         finally:
@@ -155,9 +157,13 @@ class Attempt:
             return None
         return termination.model_copy(update={"step": self.progress.step, "checkpoint": saver.newest})
 
-    def _saver(self) -> Saver:
+    def _saver(self, heart: Heart) -> Saver:
+        def on_commit() -> None:
+            self.moments.checkpoint_committed()
+            heart.beat()
+
         folder, newest = self.workdir.checkpoints, self.facts.resumed_from
-        return Saver(self.store, self.plan, self.incarnation, folder, newest, self.log)
+        return Saver(self.store, self.plan, self.incarnation, folder, newest, self.log, on_commit)
 
     def _meaning(self, outcome: Outcome, oom: bool) -> Termination | None:
         if outcome.cause == "lost":

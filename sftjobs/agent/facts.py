@@ -11,6 +11,24 @@ from sftjobs import __version__
 from sftjobs.agent.environment import AgentEnvironment
 
 
+class Moments:
+    """When it happened, in seconds since the agent began; None before that. The heartbeat carries it to the report."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.program_s: float | None = None
+        self.saved_s: float | None = None
+
+    def program_begins(self) -> None:
+        self.program_s = self._now()
+
+    def checkpoint_committed(self) -> None:
+        self.saved_s = self._now()
+
+    def _now(self) -> float:
+        return round(time.monotonic() - self._began, 3)
+
+
 class Facts:
     """Collected while an attempt goes on."""
 

@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from typing import Literal
 
+from sftjobs.agent.facts import Moments
 from sftjobs.agent.progress import Progress
 from sftjobs.attempts import Heartbeat
 from sftjobs.canonical import readable
@@ -18,10 +19,11 @@ State = Literal["fetching", "running", "saving", "uploading", "done"]
 class Heart:
     """Beats in a thread of its own, and at once when the state changes."""
 
-    def __init__(self, store: Store, key: str, progress: Progress) -> None:
+    def __init__(self, store: Store, key: str, progress: Progress, moments: Moments | None = None) -> None:
         self._store = store
         self._key = key
         self._progress = progress
+        self._moments = moments or Moments()
         self._state: State = "fetching"
         self.incarnation: int | None = None
         self._message = ""
@@ -36,6 +38,10 @@ class Heart:
         self._state = state
         self._message = message
         self._moved = 0
+        self._wake.set()
+
+    def beat(self) -> None:
+        """Something has happened that must be known even if this process is killed in the next moment."""
         self._wake.set()
 
     def on_bytes(self, count: int) -> None:
@@ -76,5 +82,7 @@ class Heart:
             loss=progress.number("loss"),
             tokens_per_s=progress.number("tokens_per_s"),
             eta_s=progress.eta_s(),
+            program_s=self._moments.program_s,
+            saved_s=self._moments.saved_s,
             message=self._message or self._transfer() or str(progress.latest.get("message", "")),
         )

@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sftjobs import names
@@ -26,13 +27,21 @@ class Saver:
     """A thread that looks at the local folder of checkpoints. The program never waits for it."""
 
     def __init__(
-        self, store: Store, plan: StagePlan, incarnation: int, folder: Path, newest: int | None, log: Log
+        self,
+        store: Store,
+        plan: StagePlan,
+        incarnation: int,
+        folder: Path,
+        newest: int | None,
+        log: Log,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._plan = plan
         self._incarnation = incarnation
         self._folder = folder
         self._log = log
+        self._on_commit = on_commit
         self.newest = newest
         """Step of the newest committed checkpoint of the stage key that this attempt knows of."""
         self._uploading: int | None = None
@@ -99,6 +108,7 @@ class Saver:
                 self._store, plan.kind, plan.key, self._incarnation, folder, plan.resources.world_size, self._on_bytes
             )
             self.newest = step
+            self._on_commit()
             mib = sum(file.size for file in commit.files) / 2**20
             self._log.say(f"checkpoint of step {step}: {mib:.1f} MiB uploaded in {time.monotonic() - started:.1f} s")
             checkpoints.prune(self._store, plan.kind, plan.key, newest=step)

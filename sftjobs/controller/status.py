@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import ValidationError
+
 from sftjobs import names
 from sftjobs.artifact import lease
 from sftjobs.attempts import Heartbeat
@@ -99,8 +101,8 @@ def read_heartbeat(store: Store, run_id: str, stage: str, attempt: int, node: in
     """The newest heartbeat of an attempt, or None."""
     try:
         return Heartbeat.model_validate_json(store.get(names.heartbeat(run_id, stage, attempt, node)).body)
-    except NotFoundError:
-        return None
+    except (NotFoundError, ValidationError):
+        return None  # none yet, or one of a newer version: it is for people, and nothing may fail for want of it
 
 
 def _run(
