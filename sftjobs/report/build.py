@@ -10,7 +10,9 @@ from typing import Any
 
 from sftjobs.canonical import Json, readable
 from sftjobs.plan.types import Kind, Manifest
+from sftjobs.report import attempts as attempt_table
 from sftjobs.report import numbers
+from sftjobs.report.attempts import AttemptReport
 from sftjobs.report.html import render
 
 SCHEMA = 1
@@ -36,13 +38,15 @@ class Report:
     html: bytes
 
 
-def build(run: Mapping[str, Json], stages: Sequence[StageReport]) -> Report:
-    """`run` holds facts to show, of which `name` and `run_id` are the title; `stages` are in plan order."""
-    report = collect(run, stages)
+def build(run: Mapping[str, Json], stages: Sequence[StageReport], attempts: Sequence[AttemptReport] = ()) -> Report:
+    """`run` holds facts to show, of which `name` and `run_id` are the title; the others are in plan order."""
+    report = collect(run, stages, attempts)
     return Report(json=readable(report), html=render(report))
 
 
-def collect(run: Mapping[str, Json], stages: Sequence[StageReport]) -> dict[str, Any]:
+def collect(
+    run: Mapping[str, Json], stages: Sequence[StageReport], attempts: Sequence[AttemptReport] = ()
+) -> dict[str, Any]:
     """Content of report.json."""
     sections: dict[str, Json] = {}
     for stage in stages:
@@ -59,6 +63,7 @@ def collect(run: Mapping[str, Json], stages: Sequence[StageReport]) -> dict[str,
         "train": sections.get("train"),
         "data": sections.get("data"),
         "stages": [_stage(stage) for stage in stages],
+        "attempts": attempt_table.collect(attempts),
     }
 
 
@@ -97,7 +102,14 @@ def summary(report_json: bytes | str | Mapping[str, Any]) -> list[tuple[str, str
     for pair in others:
         rows.append((pair["before"], numbers.percent(pair["value_before"])))
         rows += _difference(f" to {pair['before']}", level, pair)
-    return rows
+    return rows + _gpu_hours(report.get("attempts"))
+
+
+def _gpu_hours(attempts: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    total = attempts["total"] if attempts is not None else {}
+    if not total.get("gpu_s"):
+        return []
+    return [("GPU hours", numbers.hours(total["gpu_s"])), ("of which wasted", numbers.hours(total["wasted_gpu_s"]))]
 
 
 def _difference(to: str, level: str, pair: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> byt
         count=numbers.count,
         short=numbers.short,
         duration=numbers.duration,
+        hours=numbers.hours,
         size=numbers.size,
         value=numbers.value,
     )
@@ -47,6 +48,8 @@ def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> byt
         plots=_plots(report),
         confusions={role: _confusion(one) for role, one in report["evaluations"].items()},
         stages=[{**stage, "time": _time(stage)} for stage in report["stages"]],
+        attempts=report["attempts"],
+        known=_known(report["attempts"]),
     )
     return page.encode()
 
@@ -86,6 +89,15 @@ def _confusion(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
         ]
     top = sorted(wrong, key=lambda one: (-one[0], one[1], one[2]))[:TOP_CONFUSIONS]
     return {"rows": rows, "columns": columns, "table": table, "top": top}
+
+
+def _known(attempts: Mapping[str, Any] | None) -> list[str]:
+    """Columns about which something is known: no queue without a cluster, no GPU hours without a GPU."""
+    if attempts is None:
+        return []
+    has_gpus = any(row["gpus"] for row in attempts["rows"])
+    known = [name for name, total in attempts["total"].items() if total is not None]
+    return [name for name in known if has_gpus or not name.endswith("gpu_s")]
 
 
 def _time(stage: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def hours(seconds: float | None) -> str:
+    """A sum of hours."""
+    if seconds is None:
+        return "-"
+    value = seconds / 3600
+    return f"{value:.0f}" if value >= 100 else f"{value:.2f}" if value >= 0.095 or value == 0 else f"{value:.3f}"
+
+
 def size(bytes_: float | None) -> str:
     """A number of bytes."""
     if bytes_ is None:

@@ -2,24 +2,27 @@
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sftjobs import names
 from sftjobs.artifact.stages import WAY_OUT
 from sftjobs.canonical import sha256
+from sftjobs.controller.status import read_heartbeat
 from sftjobs.errors import DamagedError, DataError, NotFoundError
 from sftjobs.plan.committed import Committed, committed
 from sftjobs.plan.types import RunPlan
+from sftjobs.report.attempts import AttemptReport
 from sftjobs.report.build import Report, StageReport, build
-from sftjobs.runs import read_attempts, read_owner
+from sftjobs.runs import Attempt, read_attempts, read_owner
 from sftjobs.store.base import Store
 
 
 def publish(store: Store, plan: RunPlan, run_id: str) -> None:
     """Build the report from what is committed and write it; the newest one wins. Raises StoreError, DamagedError."""
     done = committed(plan, store)
-    owner = read_owner(store, run_id)
+    owner, attempts = read_owner(store, run_id), read_attempts(store, run_id)
     run = {
         "run_id": run_id,
         "name": plan.name,
@@ -27,10 +30,10 @@ def publish(store: Store, plan: RunPlan, run_id: str) -> None:
         "user": owner.user,
         "created": owner.created,
         "built": time.time(),
-        "attempts": {stage: len(attempts) for stage, attempts in read_attempts(store, run_id).items()},
+        "attempts": {stage: len(tries) for stage, tries in attempts.items()},
     }
     stages = [StageReport(name, item.ref.kind, item.manifest, _sections(store, item)) for name, item in done.items()]
-    report = build(run, stages)
+    report = build(run, stages, _attempts(store, plan, run_id, attempts, done))
     store.put(names.report_file(run_id, "json"), report.json)
     store.put(names.report_file(run_id, "html"), report.html)
 
@@ -54,6 +57,25 @@ def html_path(store: Store, run_id: str, local: Path) -> Path:
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_bytes(store.get(names.report_file(run_id, "html")).body)
     return copy
+
+
+def _attempts(
+    store: Store,
+    plan: RunPlan,
+    run_id: str,
+    attempts: Mapping[str, Sequence[Attempt]],
+    done: Mapping[str, Committed],
+) -> list[AttemptReport]:
+    """In plan order; each with its last heartbeat."""
+    found = []
+    for node in plan.stages:
+        manifest = done[node.name].manifest if node.name in done else None
+        maker = (manifest.facts.get("run_id"), manifest.facts.get("attempt")) if manifest is not None else None
+        for attempt in attempts.get(node.name, ()):
+            beat = read_heartbeat(store, run_id, node.name, attempt.number)
+            own = manifest if maker == (run_id, attempt.number) else None
+            found.append(AttemptReport(node.name, attempt, beat, own))
+    return found
 
 
 def _sections(store: Store, stage: Committed) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sftjobs.report.build import build
+from tests.support.attempt_data import cluster_attempts
 from tests.support.report_data import RUN, finished_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
@@ -31,7 +32,7 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dis
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
     folder: Path = tmp_path_factory.mktemp("browser")
     report = folder / "report.html"
-    report.write_bytes(build(RUN, finished_run(1_200, text=EVIL)).html)
+    report.write_bytes(build(RUN, finished_run(1_200, text=EVIL), cluster_attempts()).html)
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
