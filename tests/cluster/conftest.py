@@ -11,16 +11,14 @@ from typing import Any
 
 import pytest
 
-from sftjobs import __version__
 from sftjobs.store.open import open_store
-from tests.support.cluster_run import ClusterRun
+from tests.support.cluster_run import IMAGES, ClusterRun
 from tests.support.lab import Cluster, find_cluster
 from tests.support.pod_store import SECRET, PodStore, pod_store
 from tests.support.whole_run import WholeRun, make_inputs
 
-STEPS = 1500
+STEPS = 1200
 """Training takes most of a minute: time for some faults, one after another."""
-IMAGES = [f"sftjobs/{role}:{__version__}" for role in ("controller", "data", "train", "eval")]
 _live: list[ClusterRun] = []
 
 
@@ -83,8 +81,8 @@ def _kube(cluster: Cluster) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def images(cluster: Cluster) -> None:
-    """The images that the chart asks for by default."""
-    missing = cluster.missing(IMAGES)
+    """The images of the tree under test."""
+    missing = cluster.missing(list(IMAGES.values()))
     assert not missing, f"make images first: the lab has no {missing}"
 
 

@@ -14,6 +14,7 @@ from sftjobs.objects import JobSettings
 from sftjobs.spec.cluster import ClusterSpec, ImagesSpec
 from sftjobs.spec.run import StoreSpec
 from tests.support.chains import intent
+from tests.support.cluster_run import IMAGES
 from tests.support.conformance import NAME, Conformance
 from tests.support.lab import Cluster
 
@@ -28,10 +29,10 @@ class KubernetesBench:
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
         self._namespace = namespace
-        images = ImagesSpec()
+        image = IMAGES["controller"]
         self.settings = JobSettings(
             store=StoreSpec(uri="s3://bucket/prefix"),
-            cluster=ClusterSpec(images=images.model_copy(update={"data": images.controller}), cpu_per_thread=0.1),
+            cluster=ClusterSpec(images=ImagesSpec(data=image), cpu_per_thread=0.1),
             namespace=namespace,
         )
 

@@ -7,6 +7,7 @@ run.wait_until_ended()
 run.assert_as_undisturbed(other)
 """
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from sftjobs import names
+from sftjobs import __version__, names
 from sftjobs.attempts import Heartbeat
 from sftjobs.controller.status import RunState, run_state
 from sftjobs.errors import NotFoundError
@@ -30,7 +31,10 @@ PATIENCE_S = 600.0
 RUN_OBJECTS = "jobs,pods,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,secrets"
 OURS = {"configmap/kube-root-ca.crt", "serviceaccount/default", "secret/sftjobs"}
 """What is in the namespace of a test before anything is installed."""
-SMALL: dict[str, Any] = {"cpu_per_thread": 0.2, "controller": {"cpu": "50m"}}
+_IMAGE = os.environ.get("SFTJOBS_TEST_IMAGES", f"sftjobs/{{role}}:{__version__}")
+IMAGES = {role: _IMAGE.format(role=role) for role in ("controller", "data", "train", "eval")}
+"""SFTJOBS_TEST_IMAGES: others than those of `make images`, e.g. `localhost:5001/sftjobs/{role}:mine`."""
+SMALL: dict[str, Any] = {"images": IMAGES, "cpu_per_thread": 0.2, "controller": {"cpu": "50m"}}
 """Part of cluster.yaml: two stage pods and the controller share two cores with the control plane."""
 
 
