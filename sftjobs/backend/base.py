@@ -29,7 +29,7 @@ class JobStatus:
     unheard: bool = False
     """True if it ended and nobody saw the last word of its agents (their pods are gone): the store may have it."""
     past_deadline_s: float | None = None
-    """Set if it was stopped after so many seconds, the limit of one attempt: what its agents then said does not count."""
+    """Set if it was stopped after so many seconds, the limit of one attempt; its agents only know that they were."""
     times: Mapping[str, float] = field(default_factory=dict)
     """Unix times of its life so far: created, admitted, scheduled, started, finished, as far as the backend knows."""
 

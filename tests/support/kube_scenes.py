@@ -8,12 +8,9 @@ that cannot be pulled come from a registry on this machine (containerd talks pla
 import json
 import re
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +21,11 @@ from sftjobs.plan.types import Operation, Resources
 from sftjobs.spec.cluster import ClusterSpec, ImagesSpec
 from sftjobs.spec.run import StoreSpec
 from tests.support.chains import intent
+from tests.support.kube_surroundings import QUEUE, REGISTRY, registry, surroundings
 from tests.support.lab import Cluster, Object, find_cluster
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "kube"
 IMAGE = "lab.local/base:bookworm-py311"
-REGISTRY = "localhost:5055"
-QUEUE = "scenes"
 PATIENCE_S = 120.0
 SAY = f"""printf %%s '{{"failure": "%s", "code": %d, "step": 7}}' > ${names.ENV_TERMINATION_LOG}; exit %d"""
 SLEEP = "while :; do sleep 0.1; done"
@@ -331,82 +327,11 @@ def _status(pod: Object) -> Object:
     return status
 
 
-# --- around a recording -----------------------------------------------------------------------------------------------
-class _Registry(BaseHTTPRequestHandler):
-    """A registry in trouble, by the name of the image."""
-
-    ANSWERS = {"missing": (404, "MANIFEST_UNKNOWN"), "denied": (401, "UNAUTHORIZED"), "busy": (429, "TOOMANYREQUESTS")}
-
-    def do_GET(self) -> None:
-        name = self.path.split("/")[2] if self.path.count("/") > 2 else ""
-        status, code = self.ANSWERS.get(name, (503, "UNAVAILABLE")) if name else (200, "")
-        body = json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode() if code else b"{}"
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_HEAD = do_GET  # noqa: N815 - name of the base class
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
-
-
-@contextmanager
-def registry() -> Iterator[None]:
-    host, _, port = REGISTRY.partition(":")
-    server = ThreadingHTTPServer((host, int(port)), _Registry)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def _quota(namespace: str, hard: dict[str, str]) -> Object:
-    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team", "namespace": namespace},
-            "spec": {"hard": hard}}  # fmt: skip
-
-
-def _surroundings(prefix: str) -> list[Object]:
-    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
-    spaces = [f"{prefix}-{name}" for name in ("plain", "quota", "limits", "range", "queued")]
-    found: list[Object] = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space, "labels": restricted}} for space in spaces
-    ]
-    found += [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sftjobs", "namespace": s}} for s in spaces]
-    found += [_quota(f"{prefix}-quota", {"requests.cpu": "5m"}), _quota(f"{prefix}-limits", {"limits.cpu": "4"})]
-    limit = {"type": "Container", "max": {"memory": "32Mi"}}
-    found.append({"apiVersion": "v1", "kind": "LimitRange", "spec": {"limits": [limit]},
-                  "metadata": {"name": "small", "namespace": f"{prefix}-range"}})  # fmt: skip
-    return found + _kueue(prefix)
-
-
-def _kueue(prefix: str) -> list[Object]:
-    version = "kueue.x-k8s.io/v1beta1"
-    quotas = [{"name": name, "nominalQuota": amount} for name, amount in
-              (("cpu", "2"), ("memory", "8Gi"), ("ephemeral-storage", "8Gi"))]  # fmt: skip
-    group = {
-        "coveredResources": [item["name"] for item in quotas],
-        "flavors": [{"name": prefix, "resources": quotas}],
-    }
-    return [
-        {"apiVersion": version, "kind": "ResourceFlavor", "metadata": {"name": prefix}},
-        {"apiVersion": version, "kind": "ClusterQueue", "metadata": {"name": prefix},
-         "spec": {"namespaceSelector": {}, "resourceGroups": [group]}},
-        {"apiVersion": version, "kind": "LocalQueue", "metadata": {"name": QUEUE, "namespace": f"{prefix}-queued"},
-         "spec": {"clusterQueue": prefix}},
-    ]  # fmt: skip
-
-
 def main(only: list[str]) -> None:
     """Record all scenes, or those that are named."""
     cluster = find_cluster()
     stage = Stage(cluster, "pf-scenes")
-    objects = _surroundings(stage.prefix)
+    objects = surroundings(stage.prefix)
     cluster.apply(*[item for item in objects if item["kind"] == "Namespace"])
     cluster.apply(*objects)
     time.sleep(3)  # the default ServiceAccount of a new namespace

@@ -129,7 +129,7 @@ def test_the_first_of_a_group_counts() -> None:
     ("message", "failure", "words"),
     [
         ("The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 5Mi. Container train "
-         "was using 5Gi, request is 1Gi, has larger consumption of ephemeral-storage. ", "infrastructure", "evicted: The"),
+         "was using 5Gi, request is 1Gi, has larger consumption of ephemeral-storage. ", "infrastructure", "evicted:"),
         ("The node was low on resource: memory. Container train was using 5Gi, which exceeds its request of 1Gi. ",
          "infrastructure", "evicted: The node"),
         ('Container train exceeded its local ephemeral storage limit "2Gi". ', "user", '"2Gi"; raise disk_gib'),
