@@ -128,8 +128,11 @@ class Informer:
 
     def _list(self) -> None:
         found = self._api.list(self._resource, self._labels)
+        listed = {item["metadata"]["name"]: item for item in found.items}
         with self._lock:
-            self._copy.objects = {item["metadata"]["name"]: item for item in found.items}
+            # What was put while the listing was under way is newer; if it is gone again, the watch will say so.
+            newer = {name: item for name, item in self._copy.objects.items() if _version(item) > _number(found.version)}
+            self._copy.objects = {**listed, **newer}
             self._copy.version = found.version
             self._copy.listed = time.monotonic()
             self._trouble = None
@@ -150,5 +153,8 @@ class Informer:
 
 def _version(thing: Object) -> int:
     """Resource versions of one kind grow; since Kubernetes 1.35 that is part of the API, and etcd's always did."""
-    text = thing["metadata"].get("resourceVersion", "0")
-    return int(text) if text.isdecimal() else 0
+    return _number(thing["metadata"].get("resourceVersion", ""))
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdecimal() else 0

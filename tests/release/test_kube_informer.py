@@ -197,6 +197,21 @@ def test_what_was_just_made_is_known_at_once(server: ScriptedApi, start: Callabl
     until(lambda: names_of(informer) == ["old"])
 
 
+def test_a_listing_that_was_under_way_does_not_hide_what_was_just_made(
+    server: ScriptedApi, start: Callable[..., Informer]
+) -> None:
+    server.script("GET jobs", listing("5"), listing("6"), listing("9"))
+    server.script("WATCH jobs", first := Stream(), second := Stream(), Stream())
+    informer = start()
+    assert names_of(informer) == []
+    informer.put(thing("new", "7"))
+    first.cut()
+    assert second.opened.wait(5)
+    assert names_of(informer) == ["new"]
+    second.cut()
+    until(lambda: names_of(informer) == [])
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_defect_does_not_look_like_a_quiet_cluster(server: ScriptedApi, start: Callable[..., Informer]) -> None:
     server.script("GET jobs", listing("5"))
