@@ -13,6 +13,8 @@ HERE = Path(__file__).parent
 MAX_CONFUSION = 30
 """With more labels the table does not fit a page; the most frequent confusions are listed for any number."""
 TOP_CONFUSIONS = 12
+COLUMNS = ("queue_s", "schedule_s", "start_s", "run_s", "wasted_s", "gpu_s")
+"""Of the table of attempts."""
 
 
 def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> bytes:
@@ -49,7 +51,7 @@ def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> byt
         confusions={role: _confusion(one) for role, one in report["evaluations"].items()},
         stages=[{**stage, "time": _time(stage)} for stage in report["stages"]],
         attempts=report["attempts"],
-        known=_known(report["attempts"]),
+        columns=_columns(report["attempts"]),
     )
     return page.encode()
 
@@ -91,13 +93,12 @@ def _confusion(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"rows": rows, "columns": columns, "table": table, "top": top}
 
 
-def _known(attempts: Mapping[str, Any] | None) -> list[str]:
-    """Columns about which something is known: no queue without a cluster, no GPU hours without a GPU."""
+def _columns(attempts: Mapping[str, Any] | None) -> list[str]:
+    """Those about which something is known: no queue without a cluster, no GPU hours without a GPU."""
     if attempts is None:
         return []
-    has_gpus = any(row["gpus"] for row in attempts["rows"])
-    known = [name for name, total in attempts["total"].items() if total is not None]
-    return [name for name in known if has_gpus or not name.endswith("gpu_s")]
+    known = [name for name in COLUMNS if attempts["total"][name] is not None]
+    return [name for name in known if name != "gpu_s" or any(row["gpus"] for row in attempts["rows"])]
 
 
 def _time(stage: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from sftjobs.report.attempts import collect
 from sftjobs.report.build import build, summary
-from sftjobs.report.html import _known
+from sftjobs.report.html import _columns
 from sftjobs.report.numbers import hours
 from tests.support.attempt_data import attempt, cluster_attempts
 from tests.support.report_data import RUN, finished_run
@@ -54,10 +54,10 @@ def test_a_run_of_processes_knows_no_queue() -> None:
     assert found is not None
     assert found["rows"][0]["queue_s"] is None and found["total"]["queue_s"] is None
     assert found["total"]["run_s"] == 1200.0
-    assert _known(found) == ["run_s", "wasted_s"]
+    assert _columns(found) == ["run_s", "wasted_s"]
 
 
-def test_sums_are_over_what_is_known() -> None:
+def test_sums_are_over_what_is_columns() -> None:
     found = collect([attempt(), attempt(number=1, failure="config", started=None)])
     assert found is not None
     assert found["rows"][1]["run_s"] is None
@@ -78,7 +78,7 @@ def test_the_report_has_the_table_and_the_summary_its_totals() -> None:
     rows = dict(summary(report.json))
     assert rows["GPU hours"] == "8.00" and rows["of which wasted"] == hours(total["wasted_gpu_s"]) == "1.49"
     html = report.html.decode()
-    for text in ("Queue", "Image pull", "stopped at step 412", "node gpu-14 does not answer", ">8.00<", ">1.49<"):
+    for text in ("Queue", "image pull 30.0 s", "stopped at step 412", "node gpu-14 does not answer", ">8.00", ">1.49 wasted<"):
         assert text in html, text
 
 
