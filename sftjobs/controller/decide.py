@@ -121,7 +121,7 @@ def _go_on(stage: str, view: StageView, attempt: Attempt, seen: Observed) -> lis
     if job.hopeless is not None and not view.committed:
         return [RecordResult(stage, _result(replace(job, termination=job.hopeless), view, seen))]
     if seen.halt is not None:
-        return _delete(stage, job, f"run {seen.halt}", seen)
+        return _delete(stage, job, seen.halt_reason or f"run {seen.halt}", seen)
     if view.committed and view.committed_for_s > LEAVE_S:
         return _delete(stage, job, "committed, but its job does not end", seen)
     return []

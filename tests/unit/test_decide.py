@@ -1,13 +1,17 @@
 """The table of `decide` in docs/failures.md, row by row."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sftjobs.attempts import Result, Termination
 from sftjobs.controller.actions import Action, CreateJob, DeleteJob, Finish, RecordResult, WriteIntent
+from sftjobs.controller.budget import over_budget
 from sftjobs.controller.decide import LEAVE_S, decide, places_of
 from sftjobs.controller.observed import Refusal, StageView
 from sftjobs.controller.retries import NO_COMMIT
+from sftjobs.plan.types import Resources
 from sftjobs.runs import Session
 from tests.support.chains import NOW, attempts, chain_plan, intent, job, observed, result, view
 
@@ -108,6 +112,40 @@ def test_an_agent_that_does_not_end_after_its_commit_is_deleted_once() -> None:
     stage = view("a", None, committed=True, committed_for_s=LEAVE_S + 1)
     assert isinstance(the_one(one(stage, job("a", 0, "running"))), DeleteJob)
     assert one(stage, job("a", 0, "running"), asked={"demo-a-a0": False}) == []
+
+
+def test_a_job_that_will_never_start_ends_its_attempt() -> None:
+    said = Termination(failure="image", code=10, message="sftjobs/train:2: not found")
+    stuck = replace(job("a", 0, "pending"), hopeless=said)
+    assert recorded(view("a", None), stuck) == said
+    assert recorded(view("a", None), stuck, halt="cancelled") == said
+    assert verdict(view("a", result(0, "image", message=said.message))).failure == "image", "never tried again"
+
+
+def test_a_stage_that_somebody_else_has_committed_needs_no_job_that_starts() -> None:
+    stuck = replace(job("a", 0, "pending"), hopeless=Termination(failure="image", code=10))
+    assert one(view("a", None, committed=True), stuck) == []
+    action = the_one(one(view("a", None, committed=True, committed_for_s=LEAVE_S + 1), stuck))
+    assert isinstance(action, DeleteJob)
+
+
+def test_the_job_of_a_closed_attempt_is_deleted_before_anything_else() -> None:
+    stage, leftover = view("a", "infrastructure"), job("a", 0, "pending")
+    later = {"now": NOW + 1e6}
+    action = the_one(one(stage, leftover, **later))
+    assert isinstance(action, DeleteJob)
+    assert (action.job, action.force) == ("demo-a-a0", False)
+    assert one(stage, leftover, asked={"demo-a-a0": False}, **later) == [], "asked once, then waited for"
+    assert isinstance(the_one(one(stage, job("a", 0, "ended", "user"), **later)), WriteIntent), "it has ended"
+    assert isinstance(the_one(one(stage, **later)), WriteIntent), "it is gone"
+
+
+def test_the_run_ends_when_its_last_job_has_ended() -> None:
+    """A verdict while a pod still works would let two runs work on one stage."""
+    for stage in (view("a", "image"), view("a", "committed", committed=True)):
+        assert [type(action) for action in one(stage, job("a", 0, "running"))] == [DeleteJob]
+        assert one(stage, job("a", 0, "running"), asked={"demo-a-a0": False}) == []
+        assert isinstance(the_one(one(stage)), Finish)
 
 
 # --- another attempt, or not ----------------------------------------------------------------------------------------
@@ -250,6 +288,46 @@ def test_a_mistake_found_while_halting_is_recorded_as_what_it_is() -> None:
 @pytest.mark.parametrize("halt", ["cancelled", "stopped"])
 def test_a_halted_intent_never_gets_its_job(halt: Any) -> None:
     assert recorded(view("a", None), halt=halt).failure == halt
+
+
+OVER = {"halt": "budget", "halt_reason": "2.00 GPU hours are used, gpu_hours of cluster.yaml is 1"}
+
+
+def test_a_run_over_its_budget_saves_and_stops() -> None:
+    action = the_one(one(view("a", None), job("a", 0, "running"), **OVER))
+    assert isinstance(action, DeleteJob)
+    assert (action.force, action.reason) == (False, OVER["halt_reason"])
+    assert recorded(view("a", None), job("a", 0, "ended", "stopped"), **OVER).failure == "budget"
+    assert recorded(view("a", None), **OVER).failure == "budget", "an intent gets no Job any more"
+    assert recorded(view("a", None, committed=True), job("a", 0, "ended", "stopped"), **OVER).failure == "committed"
+
+
+def test_a_run_over_its_budget_has_failed_until_somebody_asks_again() -> None:
+    ended = verdict(view("a", "budget"), **OVER)
+    assert (ended.outcome, ended.failure, ended.message) == ("failed", "budget", OVER["halt_reason"])
+    assert ended.exit_code == 3
+    again = the_one(one(view("a", "budget"), session=Session(number=1, begun=NOW, attempts={"a": 1})))
+    assert isinstance(again, WriteIntent)
+
+
+@pytest.mark.parametrize(("ceiling", "over"), [(None, False), (7.9, True), (8.0, True), (8.1, False)])
+def test_gpu_hours_are_those_of_all_attempts(ceiling: float | None, over: bool) -> None:
+    """2 nodes of 2 GPUs: one hour in an attempt that has ended, one in the one at work, none while pending."""
+    stage = view("a", replace_started(result(0, "hang", finished=NOW - 3600), NOW - 7200), None)
+    large = Resources(nodes=2, gpus_per_node=2)
+    plans = [attempt.intent.plan.model_copy(update={"resources": large}) for attempt in stage.attempts]
+    intents = [a.intent.model_copy(update={"plan": p}) for a, p in zip(stage.attempts, plans, strict=True)]
+    attempts_ = tuple(replace(a, intent=i) for a, i in zip(stage.attempts, intents, strict=True))
+    working = replace(job("a", 1, "running"), started=NOW - 3600)
+    found = over_budget({"a": replace(stage, attempts=attempts_)}, {("a", 1): working}, ceiling, NOW)
+    assert bool(found) is over
+    assert not found or found.startswith("8.00 GPU hours are used")
+    waiting = {("a", 1): replace(working, phase="pending", started=None)}
+    assert not over_budget({"a": replace(stage, attempts=attempts_)}, waiting, 4.1, NOW)
+
+
+def replace_started(ended: Result, started: float) -> Result:
+    return ended.model_copy(update={"started": started})
 
 
 def test_a_halt_after_the_last_commit_changes_nothing() -> None:

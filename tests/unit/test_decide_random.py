@@ -40,6 +40,8 @@ ENDINGS: list[FailureClass] = [
     "out_of_memory",
     "user",
 ]
+STUCK = 0.1
+"""Chance that a pending Job is stuck, and that it starts nevertheless."""
 CRASH = 0.12
 """Chance that a controller ends after a side effect."""
 
@@ -52,6 +54,8 @@ class Job:
     phase: str = "pending"
     said: Termination | None = None
     asked: bool = False
+    stuck: Termination | None = None
+    """Why it will not start, as the backend sees it while it is pending; it may start all the same."""
 
 
 @dataclass
@@ -112,6 +116,8 @@ class World:
                 self.intents[place] = intent
             case CreateJob(intent):
                 assert (intent.plan.stage, intent.attempt) in self.intents, "the intent comes first"
+                others = [job for job in self.jobs.values() if job.intent.job != intent.job and job.phase != "ended"]
+                assert intent.plan.stage not in {job.intent.plan.stage for job in others}, "one Job at a time"
                 if intent.job not in self.jobs:
                     self.jobs[intent.job] = Job(intent)
                     self.created[intent.job] += 1
@@ -122,11 +128,8 @@ class World:
                 if name in self.jobs:
                     self.jobs[name].asked = True
             case Finish(verdict):
-                assert not [job for job in self.jobs.values() if job.phase != "ended" and self._is_open(job)]
+                assert not [job for job in self.jobs.values() if job.phase != "ended"], "nothing works on"
                 self.verdict = verdict
-
-    def _is_open(self, job: Job) -> bool:
-        return (job.intent.plan.stage, job.intent.attempt) not in self.results
 
     # --- what happens without the controller -----------------------------------------------------------------------
     def world_step(self) -> None:
@@ -162,8 +165,14 @@ class World:
         if not alive:
             return
         job = self.random.choice(alive)
-        if job.phase == "pending":
+        if job.phase == "pending" and job.stuck is not None and job.asked:
+            del self.jobs[job.intent.job]
+        elif job.phase == "pending" and job.stuck is None and self.random.random() < STUCK:
+            job.stuck = Termination(failure=self.random.choice(["image", "config", "infrastructure"]), code=10)
+        elif job.phase == "pending" and (job.stuck is None or self.random.random() < STUCK):
             job.phase = "running"
+        elif job.phase == "pending":
+            return
         elif job.intent.plan.key in self.commits:
             job.said, job.phase = Termination(failure="committed", code=0), "ended"
         elif job.asked:
@@ -189,7 +198,9 @@ class World:
 
 def _status(job: Job, now: float) -> JobStatus:
     place = (job.intent.job, job.intent.plan.stage, job.intent.attempt)
-    return JobStatus(*place, job.phase, job.said, finished=now if job.said else None)  # type: ignore[arg-type]
+    hopeless = job.stuck if job.phase == "pending" else None
+    finished = now if job.said else None
+    return JobStatus(*place, job.phase, job.said, finished=finished, hopeless=hopeless)  # type: ignore[arg-type]
 
 
 def _artifact(key: str) -> tuple[ArtifactRef, Manifest]:
@@ -271,7 +282,7 @@ def _check_budgets(world: World) -> None:
         for failure, budget in BUDGET.items():
             allowed = int(world.plan.retries[budget])
             assert charged[failure] <= allowed + 1, f"{node.name}: {failure} was tried too often"
-        assert charged["config"] + charged["checkpoint"] <= 1
+        assert charged["config"] + charged["checkpoint"] + charged["image"] <= 1
         lost = sum(bool(r.facts) for (stage, _), r in world.results.items() if stage == node.name)
         assert lost <= NO_COMMIT_RETRIES + 1
 
