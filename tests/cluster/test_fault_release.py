@@ -10,13 +10,19 @@ from tests.support.disturbed import in_the_middle
 from tests.support.whole_run import WholeRun
 
 
-class TestUninstallInTheMiddle:
-    @pytest.fixture(scope="class")
-    def run(self, new_run: Callable[..., ClusterRun]) -> ClusterRun:
-        run = new_run("again")
-        run.install()
-        return run
+@pytest.fixture(scope="class")
+def run(new_run: Callable[..., ClusterRun]) -> ClusterRun:
+    run = new_run("release")
+    run.install()
+    return run
 
+
+@pytest.fixture(scope="class")
+def twin(run: ClusterRun, new_run: Callable[..., ClusterRun]) -> ClusterRun:
+    return new_run("twin", prefix=run.namespace, name="twin")
+
+
+class TestUninstallInTheMiddle:
     def test_uninstall_leaves_nothing_but_what_is_in_the_store(self, run: ClusterRun) -> None:
         saved = in_the_middle(run)
         run.uninstall()
@@ -37,27 +43,17 @@ class TestUninstallInTheMiddle:
 class TestTwoNames:
     """The same run under two names: one works, the other waits without pods and finds everything done."""
 
-    @pytest.fixture(scope="class")
-    def first(self, new_run: Callable[..., ClusterRun]) -> ClusterRun:
-        run = new_run("first")
-        run.install()
-        return run
+    def test_the_second_waits_without_pods(self, run: ClusterRun, twin: ClusterRun) -> None:
+        in_the_middle(run)
+        twin.install()
+        twin.until(lambda: twin.stage_state("train") == "waiting", "the twin waits for the training of the other")
+        assert not twin.cluster.get("pods", twin.namespace, names.LABEL_STAGE)
 
-    @pytest.fixture(scope="class")
-    def second(self, first: ClusterRun, new_run: Callable[..., ClusterRun]) -> ClusterRun:
-        return new_run("second", prefix=first.namespace, name="twin")
-
-    def test_the_second_waits_without_pods(self, first: ClusterRun, second: ClusterRun) -> None:
-        in_the_middle(first)
-        second.install()
-        second.until(lambda: second.stage_state("train") == "waiting", "the twin waits for the training of the other")
-        assert not second.cluster.get("pods", second.namespace, names.LABEL_STAGE)
-
-    def test_both_end_the_same(self, first: ClusterRun, second: ClusterRun, undisturbed: WholeRun) -> None:
-        first.wait_until_ended()
-        second.wait_until_ended()
-        assert "train" not in second.whole.endings("twin")
-        assert second.whole.digests("twin") == first.whole.digests()
-        assert second.whole.keys("twin") == undisturbed.keys()
-        first.assert_as_undisturbed(undisturbed)
-        second.uninstall()
+    def test_both_end_the_same(self, run: ClusterRun, twin: ClusterRun, undisturbed: WholeRun) -> None:
+        run.wait_until_ended()
+        twin.wait_until_ended()
+        assert "train" not in twin.whole.endings("twin")
+        assert twin.whole.digests("twin") == run.whole.digests()
+        assert twin.whole.keys("twin") == undisturbed.keys()
+        run.assert_as_undisturbed(undisturbed)
+        twin.uninstall()

@@ -11,15 +11,16 @@ from tests.support.cluster_run import ClusterRun
 from tests.support.whole_run import STAGES, WholeRun
 
 
+@pytest.fixture(scope="class")
+def run(new_run: Callable[..., ClusterRun]) -> ClusterRun:
+    run = new_run("happy", helm="helm3")
+    notes = run.install()
+    assert "sftjobs status whole" in notes
+    return run
+
+
 class TestHappyPath:
     """One run that nobody disturbs, then the same again with the other Helm."""
-
-    @pytest.fixture(scope="class")
-    def run(self, new_run: Callable[..., ClusterRun]) -> ClusterRun:
-        run = new_run("happy", helm="helm3")
-        notes = run.install()
-        assert "sftjobs status whole" in notes
-        return run
 
     def test_it_ends_with_the_artifacts_of_a_run_without_a_cluster(
         self, run: ClusterRun, undisturbed: WholeRun
