@@ -1,6 +1,6 @@
 {{/*
 Pod of the controller and of `helm test`: same image, environment, identity in the store and place, so that the test
-sees what the controller will see. Takes a dict: root, role, serviceAccount, command.
+sees what the controller will see. Takes a dict: root, role, serviceAccount, module.
 Only values that this pod needs may be used here: each of them gives the controller a new Job when it changes.
 */}}
 {{- define "sft-run.pod" -}}
@@ -30,7 +30,7 @@ containers:
   - name: {{ .role }}
     image: {{ $root.Values.images.controller | quote }}
     imagePullPolicy: {{ $root.Values.images.pull_policy | quote }}
-    command: {{- toYaml .command | nindent 6 }}
+    command: [python, -m, {{ .module }}]
     env: {{- include "sft-run.env" $root | nindent 6 }}
     envFrom:
       # Optional: the controller says itself which key is missing, and workload identity needs none.
@@ -122,7 +122,9 @@ sftjobs/objects/environment.py gives stage pods the same; a test compares them.
 {{- end }}
 {{- with .Values.ca_bundle }}
 {{- $file := printf "/etc/sftjobs/ca/%s" (.key | default "ca.crt") }}
-{{- range list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "CURL_CA_BUNDLE" "AWS_CA_BUNDLE" }}{{ $_ := set $env . $file }}{{ end }}
+{{- range $name := list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "CURL_CA_BUNDLE" "AWS_CA_BUNDLE" }}
+{{- $_ := set $env $name $file }}
+{{- end }}
 {{- end }}
 {{- with .Values.hub.endpoint }}
 {{- $_ := set $env "HF_ENDPOINT" . }}
