@@ -7,6 +7,7 @@ The anchor of the release is asked for before anything is made: when it is gone,
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from sftjobs.kube.api import Api, ApiError, Object
 from sftjobs.kube.informer import Informer
 from sftjobs.kube.job_status import Patience, hopeless, job_status, orphan_status, pending_since
 from sftjobs.kube.objects import annotation, is_over, name_of
+from sftjobs.kube.pulls import pull_times
 from sftjobs.kube.reasons import why_pending
 from sftjobs.spec.cluster import ClusterSpec
 
@@ -75,6 +77,7 @@ class KubernetesBackend:
         self._jobs = Informer(self.api, "jobs", labels, self.on_change)
         self._pods = Informer(self.api, "pods", labels, self.on_change)
         self._notes: dict[str, _Notes] = {}
+        self._pulls: dict[str, Mapping[str, float]] = {}
 
     def create(self, job: Job) -> None:
         """Raises BackendError, RefusedJobError, ReleaseGoneError."""
@@ -146,7 +149,7 @@ class KubernetesBackend:
         status = job_status(job, pods, time.time())
         if status.phase != "pending":
             self._notes.pop(status.name, None)
-            return status
+            return replace(status, times={**status.times, **self._pull_of(status.name, pods)})
         pending_s = time.time() - (pending_since(job) or time.time())
         notes = self._notes_of(job, pods, wanted=pending_s > NOTES_AFTER_S)
         reason = why_pending(job, [pod for pod in pods if not is_over(pod)], notes.events, notes.workload)
@@ -175,6 +178,14 @@ class KubernetesBackend:
             pass
         return notes
 
+    def _pull_of(self, job: str, pods: Sequence[Object]) -> Mapping[str, float]:
+        """How long its image took, asked for once: soon after the start, while the events are still there."""
+        if job not in self._pulls and pods:
+            self._pulls[job] = {}
+            with suppress(ApiError):  # it is only worth a note in the report
+                self._pulls[job] = pull_times(self._events_of({name_of(pods[0])}))
+        return self._pulls.get(job, {})
+
     def _events_of(self, subjects: set[str]) -> Sequence[Object]:
         return [
             event
@@ -202,14 +213,3 @@ def _refused(name: str, error: ApiError) -> NoReturn:
 
 def _trouble(error: ApiError) -> BackendError:
     return BackendError(str(error), error.retry_after_s)
-
-
-def times_of(status: JobStatus) -> Mapping[str, float]:
-    """Seconds of an attempt: in the queue, being scheduled, starting (pull included), running."""
-    steps = (("queue", "created", "admitted"), ("schedule", "admitted", "scheduled"), ("start", "scheduled", "started"))
-    found = {
-        name: round(status.times[end] - status.times[begin], 3)
-        for name, begin, end in (*steps, ("run", "started", "finished"))
-        if begin in status.times and end in status.times
-    }
-    return {name: max(0.0, seconds) for name, seconds in found.items()}

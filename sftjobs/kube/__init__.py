@@ -4,4 +4,5 @@ api.py         requests and errors
 informer.py    an up-to-date copy of some objects, by list and watch
 job_status.py  Job, pods and events -> what the controller needs to know; pure
 reasons.py     why a pod has not started, in words; pure
+pulls.py       when the image of a pod came to its node; pure
 """

@@ -8,8 +8,8 @@ import pytest
 
 from sftjobs import names
 from sftjobs.backend import kubernetes as module
-from sftjobs.backend.base import BackendError, JobStatus, RefusedJobError, ReleaseGoneError
-from sftjobs.backend.kubernetes import Anchor, KubernetesBackend, patience_of, times_of
+from sftjobs.backend.base import BackendError, RefusedJobError, ReleaseGoneError
+from sftjobs.backend.kubernetes import Anchor, KubernetesBackend, patience_of
 from sftjobs.kube.api import Object
 from sftjobs.kube.job_status import Patience
 from sftjobs.objects import JobSettings, build_job
@@ -289,18 +289,34 @@ def test_force_ends_pods_where_that_is_allowed(server: ScriptedApi) -> None:
 
 # --- what it costs ----------------------------------------------------------------------------------------------------
 def test_an_idle_backend_asks_for_nothing(server: ScriptedApi) -> None:
-    """Two listings and two watches, however often the controller looks."""
+    """Two listings, two watches and one look at how the image came, however often the controller looks."""
     server.script("GET jobs", listing("9", as_made()))
     server.script("GET pods", listing("9", pod()))
     mine = backend(server)
     for _ in range(50):
         assert mine.list(RUN_ID)[0].phase == "running"
         time.sleep(0.02)
-    assert sorted(request.verb for request in server.requests) == ["GET jobs", "GET pods", "WATCH jobs", "WATCH pods"]
+    asked = sorted(request.verb for request in server.requests)
+    assert asked == ["GET events", "GET jobs", "GET pods", "WATCH jobs", "WATCH pods"]
 
 
-def test_times_of_an_attempt() -> None:
-    times = {"created": 10.0, "admitted": 25.0, "scheduled": 24.0, "started": 31.5, "finished": 100.0}
-    found = times_of(JobStatus(NAME, "train", 0, "ended", times=times))
-    assert found == {"queue": 15.0, "schedule": 0.0, "start": 7.5, "run": 68.5}
-    assert times_of(JobStatus(NAME, "train", 0, "pending", times={"created": 10.0})) == {}
+def _happened(reason: str, second: int) -> dict[str, Any]:
+    return {"reason": reason, "lastTimestamp": f"2026-11-26T20:00:{second:02}Z", "involvedObject": {"name": "p"}}
+
+
+def test_how_long_the_image_took_is_known_from_its_events(server: ScriptedApi) -> None:
+    events = [_happened("Pulled", 42), _happened("Scheduled", 1), _happened("Pulling", 2), _happened("Started", 43)]
+    server.script("GET events", listing("1", *events))
+    server.script("GET jobs", listing("9", as_made()))
+    server.script("GET pods", listing("9", pod()))
+    times = backend(server).list(RUN_ID)[0].times
+    assert times["pulled"] - times["pulling"] == 40
+
+
+@pytest.mark.parametrize("reasons", [["Pulled"], ["Pulling"], []])
+def test_without_both_events_nothing_is_known_of_a_pull(reasons: list[str], server: ScriptedApi) -> None:
+    """A node that has the image says `Pulled` alone; after an hour the events are gone."""
+    server.script("GET events", listing("1", *(_happened(reason, 5) for reason in reasons)))
+    server.script("GET jobs", listing("9", as_made()))
+    server.script("GET pods", listing("9", pod()))
+    assert not {"pulling", "pulled"} & backend(server).list(RUN_ID)[0].times.keys()
