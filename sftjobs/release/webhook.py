@@ -1,8 +1,10 @@
 """Tell somebody that the run has ended: one POST with a JSON body, at least once."""
 
+import http.client
 import json
 import os
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
@@ -13,6 +15,7 @@ from sftjobs.spec.cluster import WebhookSpec
 from sftjobs.store.base import Store
 
 TRIES = 5
+FIRST_WAIT_S = 1.0
 TIMEOUT_S = 10.0
 
 
@@ -23,15 +26,15 @@ def announce(
 
     A mark in the store after the answer keeps a restarted controller from saying it again. Raises StoreError.
     """
-    url = hook.url or (environ.get(hook.url_from.env) if hook.url_from is not None else None)
+    url = hook.url or (environ.get(hook.url_from.env, "") if hook.url_from is not None else None)
     session = current_session(store, run_id)
-    if not url or session is None:
+    if url is None or session is None:
         return False
     mark = names.session_file(run_id, session.number, names.ANNOUNCED)
     if _exists(store, mark):
         return True
     body = {"run": name, "run_id": run_id, "session": session.number, **verdict.model_dump(mode="json")}
-    trouble = _post(url, json.dumps(body).encode())
+    trouble = _post(url, json.dumps(body).encode()) if url else "its URL is not set: the Secret has no such key"
     if trouble:
         add_event(store, run_id, "webhook-failed", message=trouble)
         return False
@@ -49,13 +52,31 @@ def _exists(store: Store, key: str) -> bool:
 
 def _post(url: str, body: bytes) -> str:
     """What went wrong; empty if the receiver has answered well. The URL may be a secret, so it is never repeated."""
+    if not url.lower().startswith(("http://", "https://")):
+        return "the URL does not begin with http:// or https://"
     trouble = ""
     for attempt in range(TRIES):
         try:
             request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="POST")
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+            with _OPENER.open(request, timeout=TIMEOUT_S):
                 return ""
-        except (OSError, ValueError) as error:
-            trouble = f"{type(error).__name__}: {getattr(error, 'reason', '') or getattr(error, 'code', '')}"
-        time.sleep(2.0**attempt if attempt + 1 < TRIES else 0)
+        except urllib.error.HTTPError as error:
+            trouble = f"answered with {error.code} {error.reason}"
+        except urllib.error.URLError as error:
+            trouble = str(error.reason)
+        except http.client.InvalidURL:
+            return "the URL is not a valid one"
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            trouble = type(error).__name__
+        time.sleep(FIRST_WAIT_S * 2.0**attempt if attempt + 1 < TRIES else 0)
     return trouble
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would become a GET: answered well, and nobody told."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
