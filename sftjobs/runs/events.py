@@ -10,6 +10,16 @@ from sftjobs.canonical import readable
 from sftjobs.model import Document
 from sftjobs.store.base import Store
 
+KINDS: dict[str, tuple[str, ...]] = {
+    "attempt-started": ("stage", "attempt", "job"),
+    names.EVENT_WAITING: ("stage", "attempt", "reason"),
+    "attempt-ended": ("stage", "attempt", "failure", "message"),
+    "job-deleted": ("stage", "job", "reason"),
+    "verdict": ("outcome", "stage", "message"),
+    "webhook-failed": ("message",),
+}
+"""Kind -> its fields; docs/store.md says what they mean."""
+
 
 class Event(Document):
     """One note."""
@@ -17,12 +27,13 @@ class Event(Document):
     t: float
     """Unix time by the writer's clock."""
     kind: str
-    """E.g. `stage-failed`; lower-case letters and `-`."""
+    """One of KINDS; a newer version may know more."""
     fields: dict[str, Any]
 
 
 def add_event(store: Store, run_id: str, kind: str, **fields: Any) -> None:
-    """Write one event; its name sorts by time and is unique."""
+    """Write one event with the fields of its kind; its name sorts by time and is unique."""
+    assert set(fields) == set(KINDS[kind]), f"an event {kind} has {KINDS[kind]}, not {sorted(fields)}"
     now = time.time_ns()  # finer than any two events of one process
     key = f"{names.events_prefix(run_id)}{now:020d}-{kind}-{secrets.token_hex(4)}.json"
     store.create(key, readable({"t": now / 1e9, "kind": kind, "fields": fields}))

@@ -10,6 +10,7 @@ from sftjobs.attempts import FailureClass
 from sftjobs.cli.main import VERBS, cli
 from sftjobs.cli.reference import TARGET, render
 from sftjobs.names import Exit
+from sftjobs.runs.events import KINDS
 from sftjobs.spec.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,6 +71,13 @@ def test_every_exit_code_and_failure_class_is_documented() -> None:
     assert [code for code in Exit if not re.search(rf"\b{int(code)}\b", text)] == []
     classes = FailureClass.__args__  # type: ignore[attr-defined]
     assert [name for name in classes if f"`{name}`" not in text] == []
+
+
+def test_every_event_is_documented_with_its_fields() -> None:
+    text = (ROOT / "docs" / "store.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (`[^|]*`) \|", text, re.MULTILINE))
+    documented = {kind: tuple(re.findall(r"`(\w+)`", cells)) for kind, cells in rows.items() if kind in KINDS}
+    assert documented == KINDS
 
 
 def test_no_machine_specific_words() -> None:

@@ -173,11 +173,16 @@ def test_exit_codes(verdict: Verdict, code: int) -> None:
 # --- events ---------------------------------------------------------------------------------------------------------
 def test_events_are_in_order_of_time(store: FolderStore) -> None:
     for number in range(3):
-        add_event(store, "r", "note", number=number)
+        add_event(store, "r", "webhook-failed", message=str(number))
     found = read_events(store, "r")
-    assert sorted(event.fields["number"] for _, event in found) == [0, 1, 2]
+    assert [event.fields["message"] for _, event in found] == ["0", "1", "2"]
     assert [event.t for _, event in found] == sorted(event.t for _, event in found)
     assert read_events(store, "r", after=found[1][0]) == found[2:]
+
+
+def test_an_event_has_the_fields_of_its_kind(store: FolderStore) -> None:
+    with pytest.raises(AssertionError, match="an event webhook-failed has"):
+        add_event(store, "r", "webhook-failed", text="?")
 
 
 # --- status ---------------------------------------------------------------------------------------------------------
