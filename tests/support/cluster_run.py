@@ -21,7 +21,7 @@ from sftjobs.attempts import Heartbeat
 from sftjobs.controller.status import RunState, run_state
 from sftjobs.errors import NotFoundError
 from sftjobs.plan.types import RunPlan
-from sftjobs.runs import read_plan
+from sftjobs.runs import list_runs, read_plan
 from tests.support.lab import ROOT, Cluster, Object
 from tests.support.whole_run import STAGES, WholeRun
 
@@ -97,10 +97,9 @@ class ClusterRun:
 
     def state(self) -> RunState | None:
         """As `sftjobs status`; None before the controller has recorded the run."""
-        try:
-            return run_state(self.whole.store, self.whole.run_id(self.name))
-        except NotFoundError:
+        if not any(record.name == self.name for record in list_runs(self.whole.store)):
             return None
+        return run_state(self.whole.store, self.whole.run_id(self.name))
 
     def is_over(self) -> bool:
         state = self.state()
