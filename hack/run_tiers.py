@@ -16,6 +16,7 @@ LINT: list[list[str]] = [
     [str(BIN / "ruff"), "format", "--check", "."],
     [str(BIN / "mypy")],
     [str(BIN / "lint-imports")],
+    [str(BIN / "hadolint"), *sorted(str(path) for path in (ROOT / "images").glob("*.Dockerfile"))],
     [sys.executable, "-m", "sftjobs.spec.schema", "--check"],
     [sys.executable, "-m", "sftjobs.spec.docs", "--check"],
     [sys.executable, "-m", "sftjobs.cli.reference", "--check"],

@@ -12,6 +12,7 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin
 COPY requirements/core.txt /opt/sftjobs/requirements/
 # Of the Kubernetes client: its copy for asyncio, which nothing here imports, and byte code of thousands of modules of
 # which a handful is used (the image of the controller compiles those), are 90 of 130 MB.
+ARG PIP_INDEX_URL
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps -r /opt/sftjobs/requirements/core.txt \
  && rm -r /opt/venv/lib/python3*/site-packages/kubernetes/aio \
  && find /opt/venv/lib/python3*/site-packages/kubernetes -name __pycache__ -prune -exec rm -r {} +

@@ -8,17 +8,20 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends libtcmalloc-minimal4 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/*
 
-# VARIANT: cpu, or the CUDA version of the builds in TORCH_INDEX, such as cu129; docs/images.md.
+# VARIANT=cuda: the build for GPUs that requirements/cuda.txt locks, with MALLOC= (docs/images.md).
 ARG VARIANT=cpu
-ARG TORCH_INDEX=https://download.pytorch.org/whl/${VARIANT}
-COPY requirements/runtime.txt /opt/sftjobs/requirements/
-RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps \
-      ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} -r /opt/sftjobs/requirements/runtime.txt
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+COPY requirements/runtime.txt requirements/cuda.txt /opt/sftjobs/requirements/
+ARG PIP_INDEX_URL
+RUN lock=runtime.txt; [ "${VARIANT}" = cpu ] || lock="${VARIANT}.txt"; \
+    pip --python /opt/venv/bin/python install --no-cache-dir --no-deps \
+      ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} -r "/opt/sftjobs/requirements/${lock}"
 
 # The versions that plans are made for, also by the controller, whose image has no torch.
-RUN python -c "import importlib.metadata as m, json, sys; \
+RUN python -c "import importlib.metadata as m, json, torch; \
 packages = {d.name: d.version for d in m.distributions()}; \
-json.dump({'variant': sys.argv[1], 'packages': packages}, sys.stdout)" "${VARIANT}" > /opt/sftjobs/build/torch.json
+variant = f'cuda {torch.version.cuda}' if torch.version.cuda else 'cpu'; \
+print(json.dumps({'variant': variant, 'packages': packages}))" > /opt/sftjobs/build/torch.json
 
 # Large caches go to /scratch, a volume of the pod with room for models; threads that wait do not spin.
 ARG MALLOC=libtcmalloc_minimal.so.4
