@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftjobs.spec import docs, explain, generated, schema
+from sftjobs.spec.cluster import ReleaseValues
 from sftjobs.spec.fields import Fields
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.render import render_spec
@@ -24,7 +25,7 @@ def test_generated_files_are_up_to_date() -> None:
 
 
 def test_every_field_says_what_it_means() -> None:
-    for model in (RunSpec, PromptSpec):
+    for model in (RunSpec, PromptSpec, ReleaseValues):
         fields = Fields(model)
         for name, definition in {"top": fields.at(()), **fields.definitions}.items():
             assert definition is not None
@@ -40,11 +41,25 @@ def test_every_required_field_has_an_example() -> None:
             assert name in explain.EXAMPLES
 
 
-def test_the_page_names_every_field() -> None:
-    page = docs.text(docs.RUN_PAGE)
-    for path in Fields(RunSpec).paths():
-        if not path.startswith("prompt"):
-            assert f"`{path.rpartition('.')[2]}`" in page or path.endswith(".env")
+@pytest.mark.parametrize("page", [docs.RUN_PAGE, docs.CLUSTER_PAGE], ids=lambda page: page.path)
+def test_the_page_names_every_field(page: docs.Page) -> None:
+    text = docs.text(page)
+    for path in Fields(page.model).paths():
+        if page.elsewhere == "" or not path.startswith(page.elsewhere):
+            assert f"`{path.rpartition('.')[2]}`" in text or path.endswith(".env")
+
+
+def test_the_page_says_what_a_mapping_with_checked_names_holds() -> None:
+    assert "| `env` | a mapping of names to text | `{}` |" in docs.text(docs.CLUSTER_PAGE)
+
+
+def test_the_schema_of_cluster_yaml_refuses_names_that_fit_no_pattern() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    checker = jsonschema.Draft202012Validator(json.loads(schema.cluster_schema_text()))
+    checker.check_schema(checker.schema)
+    assert checker.is_valid({"labels": {"team": "nlp"}, "queue": None})
+    for wrong in ({"labels": {"a b": "c"}}, {"pods": {"all": {"env": {"1A": ""}}}}, {"run": "name: x"}):
+        assert not checker.is_valid(wrong), wrong
 
 
 def test_the_schema_accepts_what_init_writes() -> None:
