@@ -1,4 +1,4 @@
-"""examples/intent with SmolLM2-135M by `helm install`: the same artifacts as `make demo`. Takes as long as two demos."""
+"""examples/intent with SmolLM2-135M by `helm install`: the same artifacts as `make demo`. As long as two demos."""
 
 import os
 import shutil
