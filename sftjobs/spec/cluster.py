@@ -7,24 +7,68 @@ volumes) are passed on as they are; the API server is the judge of them.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from sftjobs import __version__
 from sftjobs.model import Document
 from sftjobs.spec.run import FromEnv
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
-"""Name of a Kubernetes object."""
-LabelKey = Annotated[
-    str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
+
+def _said(words: str) -> dict[str, JsonValue]:
+    """What a pattern means, for messages: `$comment` is where JSON Schema has room for it."""
+    return {"$comment": words}
+
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=253,
+        json_schema_extra=_said("a name of a Kubernetes object: lower-case letters, digits, '-' and '.'"),
+    ),
 ]
-LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-"""Name of an environment variable."""
-Image = Annotated[str, Field(pattern=r"^[^\s:@]+(:[0-9]+/[^\s:@]+)?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$")]
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
-"""A Kubernetes quantity, such as `500m` or `256Mi`."""
-Cidr = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
+LabelKey = Annotated[
+    str,
+    Field(
+        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        json_schema_extra=_said("a key of a label, such as team or example.org/team"),
+    ),
+]
+LabelValue = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$",
+        json_schema_extra=_said("a value of a label: at most 63 letters, digits, '-', '_' and '.'"),
+    ),
+]
+Variable = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        json_schema_extra=_said("a name of an environment variable: letters, digits and '_'"),
+    ),
+]
+Image = Annotated[
+    str,
+    Field(
+        pattern=r"^[^\s:@]+(:[0-9]+/[^\s:@]+)?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$",
+        json_schema_extra=_said("an image, such as registry.example.org/team/train:1"),
+    ),
+]
+Quantity = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$",
+        json_schema_extra=_said("a quantity of Kubernetes, such as 500m or 256Mi"),
+    ),
+]
+Cidr = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$",
+        json_schema_extra=_said("a network, such as 10.0.0.0/8"),
+    ),
+]
 KubernetesValue = dict[str, Any]
 """Passed on as it is."""
 

@@ -24,7 +24,7 @@ def load_cluster(path: Path) -> ClusterSpec:
     spec = salvage.validate(ClusterSpec, raw, source)
     problems = [*salvage.problems, *([] if spec is None else cluster_problems(spec, source))]
     if problems or spec is None:
-        raise SpecError(problems)
+        raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
     return spec
 
 

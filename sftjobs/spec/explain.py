@@ -14,6 +14,7 @@ from sftjobs.spec.words import (
     expected,
     listed,
     nearest,
+    pattern_words,
     plain_number,
     shortened,
     takes_numbers,
@@ -58,7 +59,8 @@ class Explainer:
         """Problems in the order in which pydantic found them; `value` is what was validated."""
         found: dict[Path, str] = {}
         for item in error.errors(include_url=False, include_context=False):
-            found.setdefault(self._up_to_secret(real_path(item["loc"], value, item["type"])), item["type"])
+            kind = "key" if item["loc"][-1:] == ("[key]",) else item["type"]
+            found.setdefault(self._up_to_secret(real_path(item["loc"], value, kind)), kind)
         inner = set(found)
         for path, kind in found.items():
             if any(other[: len(path)] == path and other != path for other in inner):
@@ -82,6 +84,8 @@ class Explainer:
             return f"required, and missing; write for example `{_example(path)}`"
         if kind == "extra_forbidden":
             return self._unknown(path)
+        if kind == "key":
+            return f"'{shortened(str(path[-1]))}' cannot be a name here; letters, digits and '_' are always fine"
         return self._wrong(path, _at(value, path))
 
     def _unknown(self, path: Path) -> str:
@@ -115,6 +119,8 @@ class Explainer:
         if isinstance(value, int | float) and takes_text(schema):
             shown = str(value).lower() if isinstance(value, bool) else value
             return f'{describe(value)}; expected text: put it in quotes, "{shown}"'
+        if isinstance(value, str) and value.strip() and pattern_words(schema):
+            return f"'{shortened(value)}' cannot be used here; expected {pattern_words(schema)}"
         return f"{describe(value)}; expected {wanted}"
 
     def _choice(self, value: str, known: list[str], wanted: str) -> str:

@@ -69,7 +69,8 @@ class Fields:
         if isinstance(part, int):
             found = mapping.get("items")
         else:
-            found = mapping.get("properties", {}).get(part, mapping.get("additionalProperties"))
+            any_name = next(iter(mapping.get("patternProperties", {}).values()), mapping.get("additionalProperties"))
+            found = mapping.get("properties", {}).get(part, any_name)
         return found if isinstance(found, dict) else None
 
     def _mapping(self, schema: Schema) -> Schema:

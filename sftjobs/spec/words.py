@@ -111,6 +111,12 @@ def takes_text(schema: Schema) -> bool:
     return free or any(takes_text(part) for part in schema.get("anyOf", []))
 
 
+def pattern_words(schema: Schema) -> str:
+    """What the pattern of a text means; empty if there is none."""
+    parts = [schema, *schema.get("anyOf", [])]
+    return next((str(part["$comment"]) for part in parts if "$comment" in part), "")
+
+
 def plain_number(text: str) -> str | None:
     """`1000` for `1_000`, `1,000` and a quoted `1000`: how YAML wants the number that was meant; None if none was."""
     if _NUMBER_WITH_MARKS.fullmatch(text):
