@@ -33,7 +33,8 @@ containers:
     command: [python, -m, {{ .module }}]
     env: {{- include "sft-run.env" $root | nindent 6 }}
     envFrom:
-      # Optional: the controller says itself which key is missing, and workload identity needs none.
+      # All keys: which of them the run names is known when run.yaml is read. Optional: the controller says itself
+      # which key is missing, and workload identity needs none.
       - secretRef:
           name: {{ $root.Values.secret | quote }}
           optional: true
