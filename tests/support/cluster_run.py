@@ -170,15 +170,14 @@ class ClusterRun:
             time.sleep(0.3)
 
     def wait_until_ended(self, state: str = "succeeded", seconds: float = PATIENCE_S) -> RunState:
-        """The run has its verdict, and the controller's Job has ended."""
+        """The controller of this release has ended its Job, and the run has its verdict.
 
-        def look() -> RunState | None:
-            now = self.state()
-            return now if now is not None and now.verdict is not None else None
-
-        found: RunState = self.until(look, f"the run has {state}", seconds)
-        assert found.state == state, found.model_dump_json(indent=1)
-        self.until(self.controller_ended, "the controller's Job has ended", 120)
+        In this order: in the store there may be the verdict of an earlier release of the same name.
+        """
+        self.until(self.controller_ended, f"the run has {state}", seconds)
+        found = self.state()
+        assert found is not None, "the controller has ended and there is no run in the store"
+        assert found.verdict is not None and found.state == state, found.model_dump_json(indent=1)
         return found
 
     def controller_ended(self, *how: str) -> bool:
