@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,7 @@ import urllib3
 from kubernetes import config as kube_config
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
+from kubernetes.utils.quantity import parse_quantity
 
 Object = dict[str, Any]
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -30,6 +32,7 @@ _PATHS = {
     "configmaps": "/api/v1/namespaces/{namespace}/configmaps",
     "events": "/api/v1/namespaces/{namespace}/events",
     "jobs": "/apis/batch/v1/namespaces/{namespace}/jobs",
+    "limitranges": "/api/v1/namespaces/{namespace}/limitranges",
     "localqueues": "/apis/kueue.x-k8s.io/v1beta1/namespaces/{namespace}/localqueues",
     "nodes": "/api/v1/nodes",
     "pods": "/api/v1/namespaces/{namespace}/pods",
@@ -37,6 +40,7 @@ _PATHS = {
     "workloads": "/apis/kueue.x-k8s.io/v1beta1/namespaces/{namespace}/workloads",
 }
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_LOCAL_REVIEWS = "/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews"
 
 
 class ApiError(Exception):
@@ -141,17 +145,34 @@ class Api:
         attributes: Object = {"verb": verb, "resource": resource, "group": group, "name": name}
         if not everywhere:
             attributes["namespace"] = self.namespace
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
+        return self._review(_REVIEWS, "SelfSubjectAccessReview", {"resourceAttributes": attributes})
+
+    def may_account(self, account: str, verb: str, resource: str, group: str = "", name: str = "") -> bool:
+        """LocalSubjectAccessReview: may this ServiceAccount of the namespace do this here?"""
+        space = self.namespace
+        spec = {
+            "user": f"system:serviceaccount:{space}:{account}",
+            "groups": ["system:serviceaccounts", f"system:serviceaccounts:{space}", "system:authenticated"],
+            "resourceAttributes": {
+                "verb": verb,
+                "resource": resource,
+                "group": group,
+                "name": name,
+                "namespace": space,
+            },
         }
-        return bool(self._json("POST", _REVIEWS, body=review)["status"].get("allowed"))
+        return self._review(_LOCAL_REVIEWS.format(namespace=quote(space)), "LocalSubjectAccessReview", spec)
 
     def version(self) -> tuple[int, int]:
         """Major and minor version of the server."""
         found = self._json("GET", "/version")
         return int(found["major"]), int(found["minor"].rstrip("+"))
+
+    def _review(self, path: str, kind: str, spec: Object) -> bool:
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
+        if path != _REVIEWS:
+            review["metadata"] = {"namespace": self.namespace}
+        return bool(self._json("POST", path, body=review)["status"].get("allowed"))
 
     # --- one request --------------------------------------------------------------------------------------------------
 
@@ -248,6 +269,12 @@ def from_kubeconfig(context: str | None = None, namespace: str | None = None) ->
         return configuration
 
     return Api(load, namespace or chosen["context"].get("namespace") or "default")
+
+
+def quantity(text: str) -> Decimal:
+    """The number behind a quantity of Kubernetes, such as `500m` or `4Gi`."""
+    found: Decimal = parse_quantity(text)
+    return found
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

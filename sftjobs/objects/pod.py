@@ -9,6 +9,7 @@ from sftjobs.objects.settings import JobSettings, pod_settings
 from sftjobs.plan.types import Resources
 from sftjobs.spec.cluster import ClusterSpec
 
+GPU = "nvidia.com/gpu"
 AGENT_COMMAND = ["python", "-m", "sftjobs.agent"]
 END_MARGIN_S = 15
 """Seconds of the pod's grace beyond the agent's own: it lets go of the LEASE and has its last word in peace."""
@@ -87,7 +88,7 @@ def _amounts(resources: Resources, cluster: ClusterSpec) -> dict[str, Any]:
         "ephemeral-storage": f"{resources.disk_gib + 1}Gi",  # 1 GiB for /tmp and the container's own log
     }
     if resources.gpus_per_node:
-        fixed["nvidia.com/gpu"] = resources.gpus_per_node
+        fixed[GPU] = resources.gpus_per_node
     millis = round(1000 * resources.processes_per_node * resources.threads_per_process * cluster.cpu_per_thread)
     cpu = f"{millis}m" if millis % 1000 else str(millis // 1000)
     return {"requests": {"cpu": cpu, **fixed}, "limits": fixed}

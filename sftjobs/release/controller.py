@@ -7,7 +7,6 @@ code the Job of the controller starts it again. What it says last is the termina
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,16 +22,11 @@ from sftjobs.controller.loop import Controls
 from sftjobs.errors import BusyError, SftError, StoreConfigError, StoreError
 from sftjobs.kube.api import ApiError, in_cluster
 from sftjobs.names import Exit
-from sftjobs.objects.settings import store_in_cluster
 from sftjobs.release.chain import ReleaseRun, record, request_of, run_release
-from sftjobs.release.release import Release, read_release
-from sftjobs.release.run_file import load_for_cluster
+from sftjobs.release.release import read_release
+from sftjobs.release.run_file import load_text, open_in_cluster
 from sftjobs.release.webhook import announce
 from sftjobs.runs import Verdict
-from sftjobs.spec.load import Loaded
-from sftjobs.spec.run import StoreSpec
-from sftjobs.store.base import Store
-from sftjobs.store.open import open_store
 from sftjobs.store.probe import probe
 
 BUSY_S = 3.0
@@ -64,8 +58,8 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 def _run(environ: Mapping[str, str], controls: Controls) -> tuple[Exit, str]:
     api = in_cluster(environ[names.ENV_NAMESPACE])
     release = _patiently(controls, lambda: read_release(api, environ[names.ENV_RELEASE]))
-    loaded = _load(release)
-    store = _open_store(loaded, release)
+    loaded = load_text(release.run_text)
+    store = open_in_cluster(loaded, release.cluster)
     _patiently(controls, lambda: probe(store))
     run = _patiently(controls, lambda: record(release, loaded, store))
     _say(f"run {run.run_id}, store {store.uri}")
@@ -73,24 +67,6 @@ def _run(environ: Mapping[str, str], controls: Controls) -> tuple[Exit, str]:
     if verdict.outcome not in ("left", "stopped"):
         _patiently(controls, lambda: announce(store, run.run_id, release.name, verdict, release.cluster.webhook))
     return verdict.exit_code, _summary(run, verdict)
-
-
-def _load(release: Release) -> Loaded:
-    """run.yaml is loaded from a file, as everywhere: every message has its name and line."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, names.RUN_YAML)
-        path.write_bytes(release.run_text)
-        before = Path.cwd()
-        os.chdir(folder)  # so that messages say run.yaml, not where it happens to be in this pod
-        try:
-            return load_for_cluster(Path(names.RUN_YAML))
-        finally:
-            os.chdir(before)
-
-
-def _open_store(loaded: Loaded, release: Release) -> Store:
-    assert isinstance(loaded.spec.store, StoreSpec)
-    return open_store(store_in_cluster(loaded.spec.store, release.cluster), loaded.folder)
 
 
 def _to_the_end(run: ReleaseRun, controls: Controls, request: str) -> Verdict:

@@ -1,15 +1,21 @@
 """A run.yaml for a cluster: nothing in it may be a path of somebody's machine."""
 
+import os
+import tempfile
 from pathlib import Path
 
+from sftjobs import names
 from sftjobs.errors import Problem, SpecError
+from sftjobs.objects.settings import store_in_cluster
 from sftjobs.plan.facts import paths
+from sftjobs.spec.cluster import ClusterSpec
 from sftjobs.spec.load import Loaded, load
 from sftjobs.spec.paths import read_text_file
 from sftjobs.spec.places import is_local
 from sftjobs.spec.run import StoreSpec
 from sftjobs.spec.yaml_tree import parse
-from sftjobs.store.open import S3_SCHEME
+from sftjobs.store.base import Store
+from sftjobs.store.open import S3_SCHEME, open_store
 
 PUSH = "`sftjobs push run.yaml` uploads local inputs and writes a run.yaml without local paths"
 
@@ -32,6 +38,24 @@ def load_for_cluster(path: Path) -> Loaded:
     if problems:
         raise SpecError(problems)
     return loaded
+
+
+def load_text(text: bytes) -> Loaded:
+    """The same for the content of a run.yaml: loaded from a file, as everywhere, so every message has its line."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, names.RUN_YAML).write_bytes(text)
+        before = Path.cwd()
+        os.chdir(folder)  # so that messages say run.yaml, not where it happens to be in this pod
+        try:
+            return load_for_cluster(Path(names.RUN_YAML))
+        finally:
+            os.chdir(before)
+
+
+def open_in_cluster(loaded: Loaded, cluster: ClusterSpec) -> Store:
+    """The store of a run as pods reach it. Raises StoreConfigError."""
+    assert isinstance(loaded.spec.store, StoreSpec)
+    return open_store(store_in_cluster(loaded.spec.store, cluster), loaded.folder)
 
 
 def _place(name: str) -> str:
