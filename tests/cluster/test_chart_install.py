@@ -26,7 +26,7 @@ RIGHTS = {
     ("watch", "pods"): True,
     ("get", "pods/log"): True,
     ("list", "events"): True,
-    ("list", "workloads.kueue.x-k8s.io"): True,
+    ("list", "workloads.kueue.x-k8s.io"): False,  # no queue is named
     ("get", "configmap/whole-run"): True,
     ("get", "configmap/other"): False,
     ("patch", "configmap/whole-run"): False,
@@ -224,6 +224,20 @@ class TestPreflight:
 def _preflight(run: ClusterRun) -> list[str]:
     found = run.cluster.names("jobs,pods,serviceaccounts,roles,rolebindings", run.namespace)
     return [name for name in found if "preflight" in name]
+
+
+@pytest.mark.parametrize(("role", "controller"), [("admin", "true"), ("edit", "false")])
+def test_who_can_install(run: ClusterRun, role: str, controller: str) -> None:
+    """The roles of Kubernetes for users of a namespace, without any right of Kueue or of the whole cluster."""
+    cluster, user = run.cluster, f"ann-{role}"
+    cluster.kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", "-n", run.namespace)
+    mine = ClusterRun(run.whole, cluster, run.namespace, "", name=f"by-{role}", helm=run._helm)
+    file, sets = ("--set-file", "run=pushed.yaml"), ("--set", f"controller.enabled={controller}")
+    for verb in ("install", "upgrade"):
+        mine.helm(verb, mine.name, str(CHART), *file, *sets, "--kube-as-user", user)
+    assert f"configmap/{mine.name}-anchor" in _with_label(run, mine.name)
+    mine.helm("uninstall", mine.name, "--kube-as-user", user)
+    run.until(lambda: not _with_label(run, mine.name), "nothing of the release is left", 60)
 
 
 def test_a_proxy_is_not_asked_for_the_api_server(run: ClusterRun, cluster: Cluster) -> None:
