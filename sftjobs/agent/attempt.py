@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sftjobs import names
 from sftjobs.agent import publish, ranks
+from sftjobs.agent.cache import node_cache
 from sftjobs.agent.classify import classify
 from sftjobs.agent.environment import AgentEnvironment
 from sftjobs.agent.facts import Facts, Moments
@@ -123,7 +124,8 @@ class Attempt:
 
         workdir.make()
         workdir.plan.write_bytes(readable(plan.model_dump(mode="json")))
-        fetch_inputs(self.store, self._open_uri, plan, workdir.inputs, on_bytes, self.environment.run_id)
+        run_id, cache = self.environment.run_id, node_cache(os.environ, self.log.say)
+        fetch_inputs(self.store, self._open_uri, plan, workdir.inputs, on_bytes, run_id, cache)
         resume = checkpoints.fetch_newest(
             self.store, plan.kind, plan.key, plan.resources.world_size, workdir.resume, self.log.say, on_bytes
         )
