@@ -17,11 +17,26 @@ from sftjobs.errors import NotFoundError
 from sftjobs.model import Document
 from sftjobs.plan.finish import finish as finish_stage
 from sftjobs.plan.types import Kind
-from sftjobs.runs import Attempt, Owner, Session, Verdict, current_session, read_owner, read_plan, read_verdict
+from sftjobs.runs import (
+    Attempt,
+    Owner,
+    Session,
+    Verdict,
+    current_session,
+    last_event,
+    read_owner,
+    read_plan,
+    read_verdict,
+)
 from sftjobs.store.base import Store
 
 STALLED_AFTER_S = 60.0
 """Seconds without a heartbeat after which a running stage is called stalled."""
+
+
+StageStateName = Literal["pending", "waiting", "running", "stalled", "succeeded", "skipped", "failed", "cancelled"]
+SILENT_AFTER_S = 15.0
+"""Three heartbeats late: it is worth a look whether its pods are there at all."""
 
 
 class StageState(Document):
@@ -29,8 +44,9 @@ class StageState(Document):
 
     name: str
     kind: Kind
-    state: Literal["pending", "waiting", "running", "stalled", "succeeded", "skipped", "failed", "cancelled"]
-    """waiting: somebody else works on the same stage key; skipped: committed before this session, a cache hit."""
+    state: StageStateName
+    """waiting: its pods have not started, or somebody else works on the same stage key; skipped: committed before this
+    session, a cache hit."""
     key: str | None
     """None until its inputs are committed."""
     attempts: int
@@ -135,7 +151,10 @@ def _stage(
 ) -> StageState:
     recent = view.attempts[session.attempts.get(name, 0) :]
     heartbeat = read_heartbeat(store, run_id, name, view.open.number) if view.open is not None else None
+    note = _why_waiting(store, run_id, name, view, heartbeat, clock)
     state, message = _state(name, view, place, session, verdict, heartbeat, clock)
+    if note:
+        state, message = "waiting", note
     starts, ends = _times(recent)
     return StageState(
         name=name,
@@ -150,6 +169,18 @@ def _stage(
     )
 
 
+def _why_waiting(
+    store: Store, run_id: str, stage: str, view: StageView, heartbeat: Heartbeat | None, clock: _Clock
+) -> str:
+    """Why the pods of the open attempt have not started, or have been taken away again; empty if they work."""
+    if view.open is None or view.committed or (heartbeat is not None and clock.now - heartbeat.t < SILENT_AFTER_S):
+        return ""
+    note = last_event(store, run_id, names.EVENT_WAITING, stage=stage, attempt=view.open.number)
+    if note is None or (heartbeat is not None and heartbeat.t > note.t):
+        return ""
+    return str(note.fields["reason"])
+
+
 def _state(
     name: str,
     view: StageView,
@@ -158,10 +189,7 @@ def _state(
     verdict: Verdict | None,
     heartbeat: Heartbeat | None,
     clock: _Clock,
-) -> tuple[
-    Literal["pending", "waiting", "running", "stalled", "succeeded", "skipped", "failed", "cancelled"],
-    str,
-]:
+) -> tuple[StageStateName, str]:
     if view.open is not None and not view.committed:
         silent = clock.now - (heartbeat.t if heartbeat is not None else view.open.intent.created)
         if silent > clock.stalled_after_s:

@@ -7,6 +7,8 @@ from sftjobs.controller.observed import Observed
 from sftjobs.runs import add_event
 from sftjobs.store.base import Store
 
+SETTLED_S = 3.0
+"""A reason that is gone sooner explains nothing that anybody has noticed."""
 EVERY_S = 30.0
 """A reason that changes all the time is noted at most so often."""
 
@@ -17,17 +19,22 @@ class WaitingNotes:
     def __init__(self, store: Store, run_id: str) -> None:
         self._store = store
         self._run_id = run_id
-        self._said: dict[tuple[str, int], str] = {}
-        self._said_at: dict[tuple[str, int], float] = {}
+        self._seen: dict[tuple[str, int], tuple[str, float]] = {}
+        """Reason of each attempt and since when it holds (monotonic)."""
+        self._said: dict[tuple[str, int], tuple[str, float]] = {}
+        """Last note of each attempt and when it was written."""
 
     def note(self, seen: Observed) -> None:
         """Raises StoreError."""
         for (stage, attempt), job in seen.jobs.items():
-            place = (stage, attempt)
-            now = time.monotonic()
-            if job.phase != "pending" or not job.detail or self._said.get(place) == job.detail:
+            place, now = (stage, attempt), time.monotonic()
+            reason = job.detail if job.phase == "pending" else ""
+            if self._seen.get(place, ("", 0.0))[0] != reason:
+                self._seen[place] = (reason, now)
+            if not reason:
+                self._said.pop(place, None)  # it started; if it has to wait again, that is news
+            said, at = self._said.get(place, ("", float("-inf")))
+            if not reason or reason == said or now - self._seen[place][1] < SETTLED_S or now - at < EVERY_S:
                 continue
-            if now - self._said_at.get(place, float("-inf")) < EVERY_S:
-                continue
-            add_event(self._store, self._run_id, names.EVENT_WAITING, stage=stage, attempt=attempt, reason=job.detail)
-            self._said[place], self._said_at[place] = job.detail, now
+            add_event(self._store, self._run_id, names.EVENT_WAITING, stage=stage, attempt=attempt, reason=reason)
+            self._said[place] = (reason, now)

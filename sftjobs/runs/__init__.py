@@ -6,7 +6,7 @@ budgets of retries hold per session, so that a restart never forgives a failure 
 
 from sftjobs.runs.attempts import Attempt, AttemptReader, read_attempts, write_intent, write_result
 from sftjobs.runs.endings import read_endings, write_ending
-from sftjobs.runs.events import Event, add_event, read_events
+from sftjobs.runs.events import Event, add_event, last_event, read_events
 from sftjobs.runs.records import (
     Owner,
     RunRecord,
@@ -43,6 +43,7 @@ __all__ = [
     "current_session",
     "find_run",
     "is_cancelled",
+    "last_event",
     "list_runs",
     "read_attempts",
     "read_endings",

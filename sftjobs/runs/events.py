@@ -43,3 +43,14 @@ def read_events(store: Store, run_id: str, after: str = "") -> list[tuple[str, E
     """(name, event) in order of time; `after` is the name of the last one that was read before."""
     keys = [entry.key for entry in store.list(names.events_prefix(run_id)) if entry.key > after]
     return [(key, Event.model_validate(json.loads(store.get(key).body))) for key in keys]
+
+
+def last_event(store: Store, run_id: str, kind: str, **wanted: Any) -> Event | None:
+    """The newest event of a kind with these fields, or None. Reads no more events than it must."""
+    prefix = names.events_prefix(run_id)
+    mark = f"-{kind}-"
+    for entry in reversed([entry for entry in store.list(prefix) if mark in entry.key]):
+        event = Event.model_validate(json.loads(store.get(entry.key).body))
+        if wanted.items() <= event.fields.items():
+            return event
+    return None

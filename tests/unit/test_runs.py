@@ -1,6 +1,7 @@
 """Run records, sessions, events, and where a run stands according to them."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from sftjobs.runs import (
     current_session,
     find_run,
     is_cancelled,
+    last_event,
     list_runs,
     read_attempts,
     read_events,
@@ -246,6 +248,34 @@ def test_status_of_a_running_stage(store: FolderStore) -> None:
     assert stage(store, run_id).heartbeat == beat
     silent = stage(store, run_id, now=NOW + STALLED_AFTER_S + 1)
     assert (silent.state, silent.message) == ("stalled", "no heartbeat for 61 s")
+
+
+def test_status_of_a_stage_whose_pods_do_not_start(store: FolderStore) -> None:
+    """In a cluster: from the store alone, however long it lasts."""
+    run_id = add_run(store)
+    begin_session(store, run_id, {}, [], NOW)
+    open_attempt(store, run_id)
+    for attempt, reason in ((0, "no node has room"), (0, "Insufficient nvidia.com/gpu"), (1, "of another attempt")):
+        add_event(store, run_id, names.EVENT_WAITING, stage="a", attempt=attempt, reason=reason)
+    found = stage(store, run_id, now=NOW + 3600)
+    assert (found.state, found.message) == ("waiting", "Insufficient nvidia.com/gpu")
+    later = time.time() + 1
+    beat = Heartbeat(t=later, state="running", step=3)
+    store.put(names.heartbeat(run_id, "a", 0, 0), readable(beat.model_dump(mode="json")))
+    assert stage(store, run_id, now=later + 1).state == "running"
+    assert stage(store, run_id, now=later + STALLED_AFTER_S + 1).state == "stalled"
+    beat = beat.model_copy(update={"t": later - 60})
+    store.put(names.heartbeat(run_id, "a", 0, 0), readable(beat.model_dump(mode="json")))
+    assert stage(store, run_id, now=later).state == "waiting", "it ran, and its pods were taken away again"
+
+
+def test_the_last_event_of_a_kind(store: FolderStore) -> None:
+    for number in range(3):
+        add_event(store, "r", names.EVENT_WAITING, stage="a", attempt=number % 2, reason=str(number))
+    add_event(store, "r", "webhook-failed", message="?")
+    found = last_event(store, "r", names.EVENT_WAITING, stage="a", attempt=0)
+    assert found is not None and found.fields["reason"] == "2"
+    assert last_event(store, "r", names.EVENT_WAITING, stage="b", attempt=0) is None
 
 
 def test_status_after_a_failure(store: FolderStore) -> None:
