@@ -226,15 +226,27 @@ def _preflight(run: ClusterRun) -> list[str]:
     return [name for name in found if "preflight" in name]
 
 
-@pytest.mark.parametrize(("role", "controller"), [("admin", "true"), ("edit", "false")])
-def test_who_can_install(run: ClusterRun, role: str, controller: str) -> None:
-    """The roles of Kubernetes for users of a namespace, without any right of Kueue or of the whole cluster."""
-    cluster, user = run.cluster, f"ann-{role}"
-    cluster.kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", "-n", run.namespace)
-    mine = ClusterRun(run.whole, cluster, run.namespace, "", name=f"by-{role}", helm=run._helm)
-    file, sets = ("--set-file", "run=pushed.yaml"), ("--set", f"controller.enabled={controller}")
+WHO: dict[str, tuple[list[str], str]] = {
+    "admin": (["admin"], "controller.enabled=true"),
+    "edit": (["edit"], "controller.enabled=false"),
+    "queue": (["admin", "kueue-batch-user-role"], "queue=gpus"),
+}
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_who_can_install(run: ClusterRun, who: str) -> None:
+    """The roles of Kubernetes and Kueue for users of a namespace; nobody needs a right of the whole cluster."""
+    roles, value = WHO[who]
+    if who == "queue" and not run.cluster.has_kueue():
+        pytest.skip("this cluster has no Kueue")
+    user = f"ann-{who}"
+    for role in roles:
+        bind = ("create", "rolebinding", f"{user}-{role}", f"--clusterrole={role}", f"--user={user}")
+        run.cluster.kubectl(*bind, "-n", run.namespace)
+    mine = ClusterRun(run.whole, run.cluster, run.namespace, "", name=f"by-{who}", helm=run._helm)
     for verb in ("install", "upgrade"):
-        mine.helm(verb, mine.name, str(CHART), *file, *sets, "--kube-as-user", user)
+        options = ("--set-file", "run=pushed.yaml", "--set", value, "--kube-as-user", user)
+        mine.helm(verb, mine.name, str(CHART), *options)
     assert f"configmap/{mine.name}-anchor" in _with_label(run, mine.name)
     mine.helm("uninstall", mine.name, "--kube-as-user", user)
     run.until(lambda: not _with_label(run, mine.name), "nothing of the release is left", 60)
