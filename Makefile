@@ -48,6 +48,14 @@ unit: $(VENV)/.dev  ## the fast tests only
 chart-test: $(VENV)/.dev $(HELM)  ## the chart with the real Helm 3 and 4; no cluster
 	$(BIN)/python hack/run_tiers.py chart
 
+cluster-test: $(VENV)/.dev $(HELM)  ## happy path, backend, chart, images and some faults on a real cluster; 15 min
+	hack/cluster-up
+	$(BIN)/python hack/run_tiers.py cluster
+
+fault-test: $(VENV)/.dev $(HELM)  ## every fault that a run on a cluster must survive; 50 min
+	hack/cluster-up
+	$(BIN)/python hack/run_tiers.py fault
+
 chart-package: $(HELM)  ## dist/sft-run-<version>.tgz
 	$(HELM) package charts/sft-run --destination dist
 
@@ -65,6 +73,10 @@ bench: $(VENV)/.dev  ## figures: start-up of the CLI, hand-over between stages
 
 bench-store: $(VENV)/.dev .tools/peers/.done  ## figures: 2 x 1 GiB and small files against s5cmd and rclone on one server
 	TMPDIR=/dev/shm $(BIN)/python -m tests.bench.bench_store --peers .tools/peers/bin
+
+bench-cluster: $(VENV)/.dev  ## figures on a real cluster: hand-over, cached run, idle load, memory, 50 controllers
+	hack/cluster-up
+	$(BIN)/python -m tests.bench.bench_cluster
 
 .tools/peers/.done:
 	$(PYTHON) -m venv .tools/peers
@@ -86,4 +98,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit chart-test chart-package generate crash-test bench bench-store images images-push images-lint lock clean
+.PHONY: help install demo test lint unit chart-test cluster-test fault-test chart-package generate crash-test bench bench-store bench-cluster images images-push images-lint lock clean

@@ -21,6 +21,11 @@ LINT: list[list[str]] = [
     [sys.executable, "-m", "sftjobs.spec.docs", "--check"],
     [sys.executable, "-m", "sftjobs.cli.reference", "--check"],
 ]
+SELECTIONS: dict[str, list[str]] = {
+    "cluster": ["-m", "not long", "tests/cluster"],
+    "fault": sorted(str(path) for path in (ROOT / "tests" / "cluster").glob("test_fault_*.py")),
+}
+"""Tiers that are not simply a folder of their name."""
 NO_TESTS = 5  # pytest's exit code; a tier without tests is a mistake here
 
 
@@ -28,7 +33,8 @@ def commands(tier: str) -> list[list[str]]:
     """What a tier runs."""
     if tier == "lint":
         return LINT
-    return [[sys.executable, "-m", "pytest", "-q", "--durations=5", f"tests/{tier}"]]
+    tests = SELECTIONS.get(tier, [f"tests/{tier}"])
+    return [[sys.executable, "-m", "pytest", "-q", "--durations=5", *tests]]
 
 
 def main(tiers: list[str]) -> int:

@@ -13,12 +13,18 @@ from tests.support.faultproxy import FOREVER, Fault, Forward, Request, Response
 from tests.support.pod_store import PodStore
 from tests.support.whole_run import WholeRun
 
+pytestmark = pytest.mark.long
+
 FLOOD_MB = 200
 
 
 @pytest.fixture(scope="class")
 def run(new_run: Callable[..., ClusterRun]) -> ClusterRun:
-    run = new_run("limits", changes=[("limits: {grace_s: 20}", "limits: {grace_s: 1}")])
+    changes = [
+        ("limits: {grace_s: 20}", "limits: {grace_s: 1}"),
+        ("out_of_memory: 5", "out_of_memory: 5, user_error: 1"),
+    ]
+    run = new_run("limits", changes=changes)
     run.install()
     return run
 
@@ -53,9 +59,11 @@ class TestLimits:
         )
 
     def test_more_than_the_ephemeral_storage(self, run: ClusterRun) -> None:
-        """The kubelet evicts the pod."""
-        with attempt_lost(run, "infrastructure", "stopped"):
+        """The kubelet evicts the pod: a mistake of the user, whose retries are up to him, and said with a way out."""
+        with attempt_lost(run, "user") as lost:
             fill_scratch(run, "train", mebibytes=1400)
+        result = run.whole.attempts("train")[lost.attempt].result
+        assert result is not None and "resources.<kind>.disk_gib" in result.termination.message
 
     def test_the_run_ends_as_if_undisturbed(self, run: ClusterRun, undisturbed: WholeRun) -> None:
         run.wait_until_ended()

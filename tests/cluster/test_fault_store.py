@@ -12,6 +12,8 @@ from tests.support.disturbed import attempt_kept, in_the_middle, newest_save
 from tests.support.pod_store import SECRET, PodStore
 from tests.support.whole_run import WholeRun
 
+pytestmark = pytest.mark.long
+
 AWAY_S = 60.0
 
 
