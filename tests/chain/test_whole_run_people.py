@@ -1,5 +1,6 @@
 """What people do to a run while it works: Ctrl-C, TERM, cancel, a look at it; and what becomes of damaged files."""
 
+import json
 import signal
 from collections.abc import Iterator
 
@@ -34,6 +35,7 @@ def test_stopped_left_cancelled_and_resumed(training: WholeRun, undisturbed: Who
     assert 5 <= resumed[0] < resumed[1] <= resumed[2] < STEPS
     assert training.digests() == undisturbed.digests()
     assert not training.live()
+    _every_attempt_is_in_the_report(training)
     _collect_garbage(training, undisturbed)
 
 
@@ -48,6 +50,18 @@ def _ctrl_c_once(whole: WholeRun) -> None:
     assert not whole.live()
     assert whole.saved_steps()[-1] >= 5
     assert whole.json("status", "whole")["state"] == "stopped"
+
+
+def _every_attempt_is_in_the_report(whole: WholeRun) -> None:
+    """With what it lost; of a queue nothing is known here."""
+    report = json.loads(whole.store.get(names.report_file(whole.run_id(), "json")).body)
+    rows = [row for row in report["attempts"]["rows"] if row["stage"] == "train"]
+    assert [row["failure"] for row in rows] == whole.endings()["train"]
+    assert all(row["queue_s"] is None and 0 < row["wasted_s"] <= row["run_s"] for row in rows)
+    saved_at_its_end, committed = rows[0], rows[-1]
+    for row in (saved_at_its_end, committed):
+        assert row["fetch_s"] <= row["wasted_s"] < row["run_s"]
+    assert report["attempts"]["total"]["wasted_s"] >= sum(row["wasted_s"] for row in rows)
 
 
 def _term_and_adopt(whole: WholeRun) -> psutil.Process:
