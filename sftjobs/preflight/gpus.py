@@ -46,7 +46,7 @@ def _problem(nodes: Sequence[Object], pod: Mapping[str, Any], count: int) -> str
     if room >= count:
         return ""
     if not chosen:
-        return f"no node has the labels {selector}"
+        return f"no node that takes pods has the labels {selector}" if selector else "no node takes pods"
     if not large:
         most = max(_gpus(node) for node in chosen)
         return f"it asks for {wanted} GPUs per node, and the largest of {len(chosen)} nodes has {most}"

@@ -20,6 +20,7 @@ from sftjobs.preflight.release import check_inputs, check_run, check_store
 from sftjobs.release.release import Release, read_release
 
 RELEASE = "release"
+_INDENT = " " * 26
 LATER = ("quotas", "gpus", "jobs", "images")
 """Checks that need the plan of the run."""
 
@@ -39,9 +40,9 @@ def report(findings: Iterator[Finding]) -> int:
     counts = {"ok": 0, "failed": 0, "not checked": 0}
     for finding in findings:
         counts[finding.state] += 1
-        print(f"{finding.state:12} {finding.check:12} {finding.text}", flush=True)
-        if finding.todo:
-            print(f"{'':25} -> {finding.todo}", flush=True)
+        first, *more = finding.text.splitlines() or [""]
+        lines = [f"{finding.state:12} {finding.check:12} {first}", *(_INDENT + line for line in more)]
+        print("\n".join(lines + ([f"{_INDENT}-> {finding.todo}"] if finding.todo else [])), flush=True)
     print(", ".join(f"{count} {state}" for state, count in counts.items() if count or state != "not checked"))
     sys.stdout.flush()
     return int(Exit.BAD_CONFIG) if counts["failed"] else 0
