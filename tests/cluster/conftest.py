@@ -4,15 +4,13 @@ Faults that share a run are methods of one class, in the order in which they are
 survived the rest fails at once.
 """
 
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from sftjobs.store.open import open_store
-from tests.support.cluster_run import IMAGES, ClusterRun
+from tests.support.cluster_run import IMAGES, ClusterRun, prepare_run
 from tests.support.lab import Cluster, find_cluster
 from tests.support.pod_store import SECRET, PodStore, pod_store
 from tests.support.whole_run import WholeRun, make_inputs
@@ -56,16 +54,10 @@ def new_run(
     """Make a run in a namespace of its own, pushed and not installed; whatever is left of it is deleted afterwards."""
     made = ExitStack()
 
-    def make(purpose: str, changes: Any = (), **more: Any) -> ClusterRun:
+    def make(purpose: str, **more: Any) -> ClusterRun:
         namespace = made.enter_context(cluster.namespace(purpose, more.pop("secret", SECRET)))
         folder = tmp_path_factory.mktemp(purpose) / "run"
-        shutil.copytree(undisturbed.folder, folder, ignore=shutil.ignore_patterns(".sftjobs", "output-*"))
-        spec = s3.spec(more.pop("prefix", namespace))
-        whole = WholeRun(folder, open_store(spec, folder), {**SECRET, **_kube(cluster)})
-        whole.change("name: whole", f"store: {spec.model_dump_json()}\nname: {more.get('name', 'whole')}")
-        for old, new in changes:
-            whole.change(old, new)
-        run = ClusterRun(whole, cluster, namespace, s3.pod_endpoint(cluster.host), **more)
+        run = prepare_run(undisturbed.folder, folder, cluster, namespace, s3, **more)
         run.push()
         _live.append(run)
         made.callback(_live.remove, run)
@@ -73,10 +65,6 @@ def new_run(
 
     with made:
         yield make
-
-
-def _kube(cluster: Cluster) -> dict[str, str]:
-    return {"KUBECONFIG": cluster.environ["KUBECONFIG"], "PATH": cluster.environ["PATH"]}
 
 
 @pytest.fixture(scope="session")

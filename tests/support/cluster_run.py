@@ -8,10 +8,12 @@ run.assert_as_undisturbed(other)
 """
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,7 +24,9 @@ from sftjobs.controller.status import RunState, run_state
 from sftjobs.errors import NotFoundError
 from sftjobs.plan.types import RunPlan
 from sftjobs.runs import list_runs, read_plan
+from sftjobs.store.open import open_store
 from tests.support.lab import ROOT, Cluster, Object
+from tests.support.pod_store import SECRET, PodStore
 from tests.support.whole_run import STAGES, WholeRun
 
 CHART = ROOT / "charts" / "sft-run"
@@ -220,6 +224,23 @@ class ClusterRun:
         for stage, attempts in whole.endings(self.name).items():
             assert attempts.count("committed") == 1 and attempts[-1] == "committed", (stage, attempts)
         self.uninstall()
+
+
+def prepare_run(
+    source: Path, folder: Path, cluster: Cluster, namespace: str, store: PodStore, prefix: str = "", **more: Any
+) -> ClusterRun:
+    """A run with the inputs in `source`, below `folder`, with a prefix of its own in the store; not pushed yet.
+
+    `more` are arguments of ClusterRun, and `changes` of run.yaml.
+    """
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns(".sftjobs", "output-*"))
+    spec = store.spec(prefix or namespace)
+    environ = {name: cluster.environ[name] for name in ("KUBECONFIG", "PATH")}
+    whole = WholeRun(folder, open_store(spec, folder), {**SECRET, **environ})
+    changes = [("name: whole", f"store: {spec.model_dump_json()}\nname: {more.get('name', 'whole')}")]
+    for old, new in [*changes, *more.pop("changes", ())]:
+        whole.change(old, new)
+    return ClusterRun(whole, cluster, namespace, store.pod_endpoint(cluster.host), **more)
 
 
 def seconds_between(begin: str, end: str) -> float:
