@@ -194,7 +194,7 @@ def _may(run: ClusterRun, account: str, verb: str, resource: str) -> bool:
 
 
 class TestPreflight:
-    """`helm test` before anything runs: with the controller elsewhere the checks are all there is."""
+    """`helm test` with both versions of Helm; at first the checks are all there is, as the controller is elsewhere."""
 
     def test_success_leaves_nothing(self, run: ClusterRun) -> None:
         run.install({"controller.enabled": "false"})
@@ -214,11 +214,12 @@ class TestPreflight:
         run.until(lambda: not _preflight(run), "the pod of the test and its rights are gone", 60)
 
     def test_uninstall_takes_the_rights_of_a_failed_test(self, run: ClusterRun) -> None:
+        run.helm("upgrade", run.name, str(CHART), "--reuse-values", "--set", "controller.enabled=true")
         run.cluster.apply(run.secret({**SECRET, "TEST_SECRET_KEY": "wrong"}))
         run.helm("test", run.name, "--timeout", "240s", code=1)
         run.helm("uninstall", run.name)
         left = {f"pod/{run.name}-preflight"}
-        run.until(lambda: set(run.leftovers()) <= left, "only the pod that says why is left", 60)
+        run.until(lambda: set(run.leftovers()) <= left, "only the pod that says why is left", 90)
 
 
 def _preflight(run: ClusterRun) -> list[str]:
