@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from sftjobs.attempts import EXIT_CLASS, Termination
 from sftjobs.names import Exit
 
+_CONSEQUENCES = ("infrastructure", "stopped", "busy")
+"""How agents end when another of their group has failed."""
 _NOT_STARTED = (126, 127)
 """Exit codes of the shell that could not become the agent."""
 
@@ -39,9 +41,12 @@ def past_deadline(seconds: float, ending: Termination) -> Termination:
 
 
 def first_failure(endings: list[tuple[float, Termination]]) -> Termination:
-    """Of a group, the agent that failed first: what its peers say is a consequence."""
+    """Of a group, the agent that is to blame: the first that failed, but not with the complaint that a peer is gone.
+
+    What its peers say is a consequence, and may bear the same second: pods report their end no finer than that.
+    """
     failed = [item for item in endings if item[1].failure != "committed"]
-    return min(failed or endings, key=lambda item: item[0])[1]
+    return min(failed or endings, key=lambda item: (item[1].failure in _CONSEQUENCES, item[0]))[1]
 
 
 def last_line(folder: Path) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from sftjobs.attempts import Termination
 from sftjobs.backend.base import JobStatus
+from sftjobs.backend.endings import first_failure
 from sftjobs.kube.api import Object
 from sftjobs.kube.endings import pod_ending
 from sftjobs.kube.job_status import Patience, hopeless, job_status, orphan_status, pending_since
@@ -331,3 +333,15 @@ def test_time_in_the_queue_does_not_count() -> None:
     assert pending_since(queued) == unix(queued["metadata"]["creationTimestamp"])
     unschedulable["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
     assert pending_since(unschedulable) == unix(unschedulable["status"]["startTime"])
+
+
+def test_the_agent_that_is_to_blame_is_not_the_first_that_lost_its_peer() -> None:
+    """Within the same second, or even a second before the one that failed by itself is reported."""
+    lost = Termination(failure="infrastructure", code=21, message="peer lost")
+    cause = Termination(failure="out_of_memory", code=137, rank=3, message="killed for memory")
+    asked = Termination(failure="stopped", code=20)
+    done = Termination(failure="committed", code=0)
+    assert first_failure([(5.0, lost), (5.0, cause), (4.0, done)]) == cause
+    assert first_failure([(4.0, lost), (5.0, cause), (6.0, asked)]) == cause
+    assert first_failure([(7.0, asked), (5.0, lost)]) == lost
+    assert first_failure([(4.0, done)]) == done
