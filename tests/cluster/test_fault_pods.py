@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.cluster_run import ClusterRun
 from tests.support.container_faults import run_out_of_memory
-from tests.support.disturbed import attempt_kept, attempt_lost
+from tests.support.disturbed import attempt_kept, attempt_lost, in_the_middle
 from tests.support.whole_run import WholeRun
 
 
@@ -42,9 +42,13 @@ class TestPods:
             run.cluster.kubectl("delete", "pod", pod, "-n", run.namespace, "--grace-period=0", "--force")
 
     def test_job_deleted_by_hand(self, run: ClusterRun) -> None:
-        with attempt_lost(run, "stopped", "infrastructure"):
-            job = run.whole.attempts("train")[-1].intent.job
-            run.cluster.kubectl("delete", "job", job, "-n", run.namespace)
+        """What was asked for is still not done: the same attempt gets its Job again, and goes on from what was saved."""
+        saved, before = in_the_middle(run), run.running_pod("train")
+        attempts = run.whole.attempts("train")
+        run.cluster.kubectl("delete", "job", attempts[-1].intent.job, "-n", run.namespace)
+        run.until(lambda: run.running_pod("train") != before, "another pod")
+        in_the_middle(run, since=saved)
+        assert len(run.whole.attempts("train")) == len(attempts)
 
     def test_rank_out_of_memory(self, run: ClusterRun) -> None:
         """The kernel takes the rank alone; the agent says why."""
