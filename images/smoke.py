@@ -14,7 +14,7 @@ from importlib import metadata
 from sftjobs import build_info
 
 PACKAGES = {
-    "controller": ("sftjobs.controller", "sftjobs.kube", "sftjobs.report", "sftjobs.plan"),
+    "controller": ("sftjobs",),
     "data": ("sftjobs.agent", "jobs.data", "jobs.lm"),
     "train": ("sftjobs.agent", "jobs.train", "jobs.lm"),
     "eval": ("sftjobs.agent", "jobs.eval", "jobs.lm"),
