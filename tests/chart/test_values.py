@@ -53,6 +53,10 @@ def test_everything_yaml_sets_every_field() -> None:
     assert {path for path in missing if not path.startswith(some_roles)} == EXCLUSIVE
 
 
+def test_the_example_is_taken(helm: Helm) -> None:
+    assert helm.render("-f", "examples/cluster/cluster.yaml")
+
+
 def has(tree: Any, path: str) -> bool:
     for key in path.split("."):
         if not isinstance(tree, dict) or key not in tree:

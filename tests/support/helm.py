@@ -81,3 +81,12 @@ def one(objects: Mapping[str, Object], kind: str) -> Object:
     ]
     assert len(found) == 1, f"{len(found)} objects of kind {kind}"
     return found[0]
+
+
+def pod_of(job: Object) -> Any:
+    return job["spec"]["template"]["spec"]
+
+
+def environment(pod: Any) -> dict[str, Any]:
+    """Variable -> value, or where it comes from."""
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in pod["containers"][0]["env"]}
