@@ -12,7 +12,7 @@ from tests.support.whole_run import WholeRun
 
 @pytest.fixture(scope="class")
 def run(new_run: Callable[..., ClusterRun]) -> ClusterRun:
-    run = new_run("pods")
+    run = new_run("pods", changes=[("memory_gib: 2", "memory_gib: 4")])
     run.install()
     return run
 
@@ -42,7 +42,7 @@ class TestPods:
             run.cluster.kubectl("delete", "pod", pod, "-n", run.namespace, "--grace-period=0", "--force")
 
     def test_job_deleted_by_hand(self, run: ClusterRun) -> None:
-        """What was asked for is still not done: the same attempt gets its Job again, and goes on from what was saved."""
+        """What was asked for is still not done: the attempt gets its Job again, and goes on from what was saved."""
         saved, before = in_the_middle(run), run.running_pod("train")
         attempts = run.whole.attempts("train")
         run.cluster.kubectl("delete", "job", attempts[-1].intent.job, "-n", run.namespace)

@@ -14,12 +14,19 @@ from tests.support.cluster_run import ClusterRun
 
 Victim = Literal["agent", "rank"]
 _HOG = """\
-import os, sys
-kept = []
-while os.path.exists(f"/proc/{sys.argv[1]}") and len(kept) < 10_000:
-    kept.append(b"x" * (8 << 20))
+import os, sys, time
+hogs = []
+while os.path.exists(f"/proc/{sys.argv[1]}") and len(hogs) < 400:
+    hog = os.fork()
+    if hog == 0:
+        kept = b"x" * (64 << 20)
+        time.sleep(600)
+    hogs.append(hog)
+    time.sleep(0.03)
+for hog in hogs:
+    os.kill(hog, 9)
 """
-"""Takes memory until the process of its argument is gone."""
+"""Many small processes take memory until the one that is named is gone: none of them is the kernel's first choice."""
 
 
 def agent_of(run: ClusterRun, stage: str) -> psutil.Process:
@@ -49,8 +56,9 @@ def _pid_inside(pid: int) -> int:
 def run_out_of_memory(run: ClusterRun, stage: str, victim: Victim) -> None:
     """Fill the container until the kernel kills the victim: the rank alone, or process 1 and with it all others.
 
-    Which process the kernel takes is decided by its score, so the victim's is raised. Where one process takes the whole
-    container with it (cgroup v2 with memory.oom.group), both faults are the same.
+    Which process the kernel takes is decided by its score, its size and an offset, so the victim's offset is raised; the
+    offset of all others is low enough if the pod requests some GiB. Where one process takes the whole container with it
+    (cgroup v2 with memory.oom.group), both faults are the same.
     """
     pod = run.running_pod(stage)
     process = agent_of(run, stage) if victim == "agent" else rank_of(run, stage)
