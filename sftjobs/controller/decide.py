@@ -140,7 +140,7 @@ def _no_job(attempt: Attempt, failure: FailureClass, code: Exit, seen: Observed)
     return Result(
         attempt=attempt.number,
         termination=Termination(failure=failure, code=int(code)),
-        started=None,
+        started=seen.begun.get((attempt.intent.plan.stage, attempt.number)),
         finished=seen.now,
     )
 

@@ -31,6 +31,9 @@ class Observer:
         self._gpu_hours = gpu_hours
         self._words: dict[str, Termination | None] = {}
         """Last words of Jobs whose pods are gone; an ended Job says nothing new."""
+        self._begun: dict[tuple[str, int], float] = {}
+        self._over = ""
+        """What was said when the budget was used up: the Jobs that are stopped for it take their hours with them."""
         self.asked: dict[str, bool] = {}
         """Jobs that were asked to stop -> whether by force; the loop fills it."""
 
@@ -40,7 +43,10 @@ class Observer:
         views = self.stages.read()
         if halt is None and is_cancelled(self._store, self._run_id, session.number):
             halt = "cancelled"
-        reason = over_budget(views, jobs, self._gpu_hours(), now) if halt is None else ""
+        self._begun |= {place: job.started for place, job in jobs.items() if job.started is not None}
+        if halt is None:
+            self._over = self._over or over_budget(views, self._begun, self._gpu_hours(), now)
+        reason = self._over if halt is None else ""
         return Observed(
             run_id=self._run_id,
             now=now,
@@ -50,6 +56,7 @@ class Observer:
             halt="budget" if reason else halt,
             halt_reason=reason,
             force=force,
+            begun=dict(self._begun),
             asked=dict(self.asked),
         )
 

@@ -58,5 +58,7 @@ class Observed:
     """In words, where there is more to say than the name of the halt."""
     force: bool = False
     """True if jobs get no more time to save."""
+    begun: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    """(stage, attempt) -> Unix time at which its pods started, also where the Job is gone by now."""
     asked: Mapping[str, bool] = field(default_factory=dict)
     """Jobs that this controller has asked to stop -> whether by force."""

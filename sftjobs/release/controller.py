@@ -19,7 +19,7 @@ from sftjobs.attempts import Termination
 from sftjobs.backend.base import BackendError, ReleaseGoneError
 from sftjobs.cli.progress import RunProgress
 from sftjobs.controller.loop import Controls
-from sftjobs.errors import BusyError, SftError, StoreConfigError, StoreError
+from sftjobs.errors import BusyError, DamagedError, SftError, StoreConfigError, StoreError
 from sftjobs.kube.api import ApiError, in_cluster
 from sftjobs.names import Exit
 from sftjobs.release.chain import ReleaseRun, record, request_of, run_release
@@ -84,7 +84,7 @@ def _to_the_end(run: ReleaseRun, controls: Controls, request: str) -> Verdict:
                 if not said:
                     _say(f"waiting: {busy}")
                 said = True
-                time.sleep(BUSY_S)
+                _nap(controls, BUSY_S)
 
 
 def _patiently(controls: Controls, action: Callable[[], T]) -> T:
@@ -93,16 +93,23 @@ def _patiently(controls: Controls, action: Callable[[], T]) -> T:
     while True:
         try:
             return action()
-        except StoreConfigError:
-            raise
+        except (StoreConfigError, DamagedError):
+            raise  # waiting will not help
         except (StoreError, BackendError, ApiError) as error:
             if isinstance(error, ApiError) and not error.may_pass:
                 raise
             if controls.leaving:
                 raise SftError("told to leave while it waited") from error
             _say(f"waiting: {error} (next try in {wait:.0f} s)")
-            time.sleep(wait)
+            _nap(controls, wait)
             wait = min(MAX_WAIT_S, 2 * wait)
+
+
+def _nap(controls: Controls, seconds: float) -> None:
+    """Sleep, but not while somebody waits for this process to leave: the grace of a pod may be shorter."""
+    end = time.monotonic() + seconds
+    while not controls.leaving and time.monotonic() < end:
+        time.sleep(0.2)
 
 
 def _summary(run: ReleaseRun, verdict: Verdict) -> str:
