@@ -11,9 +11,12 @@ from sftjobs import names
 from sftjobs.cli.options import STORE
 
 if TYPE_CHECKING:
+    from sftjobs.runs import Attempt
     from sftjobs.store.base import Store
 
 POLL_S = 1.0
+WAIT_S = 3.0
+"""Seconds between two looks at why nothing comes."""
 
 
 @click.command("logs")
@@ -40,11 +43,10 @@ def command(run: str, stage: str, follow: bool, attempt: int | None, node: int, 
     if stage not in known:
         raise click.UsageError(f"no stage {stage!r} in run {run_id}; stages: {', '.join(known)}")
     attempts = runs.read_attempts(store, run_id).get(stage, [])
-    if not attempts and not follow:
+    if not attempts and follow:
+        attempts = _begun(store, run_id, stage)
+    if not attempts:
         raise DataError(f"stage {stage} of run {run_id} has not been started (a cached stage has no log in this run)")
-    while not attempts:
-        time.sleep(POLL_S)
-        attempts = runs.read_attempts(store, run_id).get(stage, [])
     number = attempts[-1].number if attempt is None else attempt
     if number not in {a.number for a in attempts}:
         raise click.UsageError(f"stage {stage} has attempts 0 to {attempts[-1].number}, not {number}")
@@ -53,10 +55,48 @@ def command(run: str, stage: str, follow: bool, attempt: int | None, node: int, 
         sys.stdout.flush()
 
 
+class _Patience:
+    """Says on standard error what a stage waits for: its inputs, a node, its image, a place in the queue."""
+
+    def __init__(self, store: "Store", run_id: str, stage: str) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._stage = stage
+        self._said = ""
+
+    def look(self) -> bool:
+        """False once nothing will come: the run has ended, or its artifact was there already."""
+        from sftjobs.controller.status import run_state
+
+        state = run_state(self._store, self._run_id)
+        here = next(item for item in state.stages if item.name == self._stage)
+        if state.verdict is not None or here.state in ("succeeded", "skipped"):
+            return False
+        why = f"{here.state}: {here.message}".removesuffix(": ")
+        if here.state != "running" and why != self._said:
+            print(f"stage {self._stage} is {why}", file=sys.stderr, flush=True)
+            self._said = why
+        return True
+
+
+def _begun(store: "Store", run_id: str, stage: str) -> "list[Attempt]":
+    """The attempts of a stage once there is one; none if the run ends without it."""
+    from sftjobs import runs
+
+    patience = _Patience(store, run_id, stage)
+    while True:
+        goes_on = patience.look()
+        attempts = runs.read_attempts(store, run_id).get(stage, [])
+        if attempts or not goes_on:
+            return attempts
+        time.sleep(WAIT_S)
+
+
 def _chunks(store: "Store", run_id: str, stage: str, attempt: int, node: int, follow: bool) -> Iterator[bytes]:
     """Log chunks in order; with `follow` until the attempt has a result and nothing new came after it."""
     prefix = names.log_prefix(run_id, stage, attempt, node)
-    last = ""
+    patience = _Patience(store, run_id, stage)
+    last, looked = "", time.monotonic()
     while True:
         ended = not follow or _has_result(store, run_id, stage, attempt)
         for entry in store.list(prefix):
@@ -65,6 +105,9 @@ def _chunks(store: "Store", run_id: str, stage: str, attempt: int, node: int, fo
                 last = entry.key
         if ended:
             return
+        if not last and time.monotonic() - looked > WAIT_S:
+            patience.look()
+            looked = time.monotonic()
         time.sleep(POLL_S)
 
 
