@@ -69,6 +69,13 @@ Cidr = Annotated[
         json_schema_extra=_said("a network, such as 10.0.0.0/8"),
     ),
 ]
+Url = Annotated[
+    str,
+    Field(
+        pattern=r"^https?://[^\s]+$",
+        json_schema_extra=_said("a URL that begins with http:// or https://"),
+    ),
+]
 KubernetesValue = dict[str, Any]
 """Passed on as it is."""
 
@@ -93,7 +100,7 @@ class ImagesSpec(Document):
 class ClusterStoreSpec(Document):
     """The store as pods reach it, where that differs from what run.yaml says. Not part of any key."""
 
-    endpoint: str | None = None
+    endpoint: Url | None = None
     """URL of the S3-compatible server as seen from a pod."""
     region: str | None = None
     """S3 region."""
@@ -197,7 +204,7 @@ class CaBundleSpec(Document):
 class HubSpec(Document):
     """Where models on a hub come from. Only the import stage and the controller talk to it."""
 
-    endpoint: str | None = None
+    endpoint: Url | None = None
     """A mirror with the API of the Hugging Face hub, such as one of your own: `HF_ENDPOINT`."""
 
 
@@ -242,7 +249,7 @@ class SecuritySpec(Document):
 class WebhookSpec(Document):
     """One POST with a JSON body when the run has ended; at least once."""
 
-    url: str | None = None
+    url: Url | None = None
     """Where to; unset: none."""
     url_from: FromEnv | None = None
     """The same from a key of `secret`, where the URL itself is one."""

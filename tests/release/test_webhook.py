@@ -89,7 +89,13 @@ Tell = Callable[[WebhookSpec], bool]
 @pytest.fixture
 def tell(store: Store, run_id: str) -> Tell:
     """As a controller does, each time anew."""
-    return lambda hook: announce(store, run_id, "demo", FAILED, hook, {"HOOK_URL": f"http://127.0.0.1:1/{TOKEN}"})
+    secret = {
+        "HOOK_URL": f"http://127.0.0.1:1/{TOKEN}",
+        "FILE": f"file:///etc/{TOKEN}",
+        "NO_SCHEME": f"hooks.example.org/{TOKEN}",
+        "SPACE": f"http://127.0.0.1:1/{TOKEN} x",
+    }
+    return lambda hook: announce(store, run_id, "demo", FAILED, hook, secret)
 
 
 def trouble(store: Store, run_id: str) -> list[str]:
@@ -152,10 +158,10 @@ def test_nobody_listens_at_all(
     [
         (WebhookSpec(url_from=FromEnv(env="HOOK_URL")), "refused"),
         (WebhookSpec(url_from=FromEnv(env="NOT_SET")), "the Secret has no such key"),
-        (WebhookSpec(url=f"file:///etc/{TOKEN}"), "does not begin with http"),
-        (WebhookSpec(url=f"hooks.example.org/{TOKEN}"), "does not begin with http"),
+        (WebhookSpec(url_from=FromEnv(env="FILE")), "does not begin with http"),
+        (WebhookSpec(url_from=FromEnv(env="NO_SCHEME")), "does not begin with http"),
+        (WebhookSpec(url_from=FromEnv(env="SPACE")), "not a valid one"),
         (WebhookSpec(url=f"http://hooks.invalid:port/{TOKEN}"), "not a valid one"),
-        (WebhookSpec(url=f"http://127.0.0.1:1/{TOKEN} x"), "not a valid one"),
     ],
 )
 @pytest.mark.usefixtures("receiver")
