@@ -71,4 +71,3 @@ class TestLocalStore:
         run.helm("test", run.name, code=1)
         log = run.cluster.kubectl("logs", f"{run.name}-preflight", "-n", run.namespace)
         assert "refused" in log, log
-        run.uninstall()
