@@ -141,6 +141,9 @@ def _look(api: Api, trial: _Trial) -> Finding | None:
         return _ended(api, trial, pods[0])
     if "Failed" in conditions(job):
         return failed(CHECK, f"{trial.image}: {conditions(job)['Failed'].get('message')}", "run `helm test` again")
+    if job["spec"].get("suspend"):
+        text = "this cluster suspends Jobs that name no queue, and so the controller's: it would never start"
+        return failed(CHECK, text, "have the namespace exempted (manageJobsNamespaceSelector of Kueue)")
     trial.why = why_pending(job, pods, _events(api, {name, *map(name_of, pods)}), None)
     if not trial.why.is_failure and trial.why.kind != "unschedulable":
         trial.failing_since = None

@@ -303,6 +303,13 @@ def test_an_image(server: ScriptedApi, tmp_path: Path, pod: Object, version: str
     assert len(server.asked(f"DELETE jobs/{NAME}")) == 1
 
 
+def test_a_cluster_in_which_kueue_manages_every_job(server: ScriptedApi, tmp_path: Path) -> None:
+    script_trial(server)
+    server.script(f"GET jobs/{NAME}", answer({"metadata": {"name": NAME}, "spec": {"suspend": True}, "status": {}}))
+    (found,) = check_images(ground(server, tmp_path, **ONE))
+    assert words(found).startswith("failed: this cluster suspends Jobs that name no queue")
+
+
 def test_what_an_earlier_test_has_left_is_replaced(server: ScriptedApi, tmp_path: Path) -> None:
     script_trial(server, ENDED)
     server.script("POST jobs", status(409, "AlreadyExists", "exists"), answer({}, 201))
