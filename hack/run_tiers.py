@@ -17,6 +17,7 @@ LINT: list[list[str]] = [
     [str(BIN / "mypy")],
     [str(BIN / "lint-imports")],
     [str(BIN / "hadolint"), *sorted(str(path) for path in (ROOT / "images").glob("*.Dockerfile"))],
+    [str(BIN / "shellcheck"), ".ci/run", *(f"hack/{name}" for name in ("cluster-up", "demo_check", "kind-up", "lock"))],
     [sys.executable, "-m", "sftjobs.spec.schema", "--check"],
     [sys.executable, "-m", "sftjobs.spec.docs", "--check"],
     [sys.executable, "-m", "sftjobs.cli.reference", "--check"],
