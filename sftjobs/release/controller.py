@@ -19,7 +19,7 @@ from sftjobs.attempts import Termination
 from sftjobs.backend.base import BackendError, ReleaseGoneError
 from sftjobs.cli.progress import RunProgress
 from sftjobs.controller.loop import Controls
-from sftjobs.errors import BusyError, DamagedError, SftError, StoreConfigError, StoreError
+from sftjobs.errors import BusyError, DamagedError, DataError, SftError, StoreConfigError, StoreError
 from sftjobs.kube.api import ApiError, in_cluster
 from sftjobs.names import Exit
 from sftjobs.release.chain import ReleaseRun, record, request_of, run_release
@@ -56,8 +56,9 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _run(environ: Mapping[str, str], controls: Controls) -> tuple[Exit, str]:
-    api = in_cluster(environ[names.ENV_NAMESPACE])
-    release = _patiently(controls, lambda: read_release(api, environ[names.ENV_RELEASE]))
+    name, namespace = _who_am_i(environ)
+    api = in_cluster(namespace)
+    release = _patiently(controls, lambda: read_release(api, name))
     loaded = load_text(release.run_text)
     store = open_in_cluster(loaded, release.cluster)
     _patiently(controls, lambda: probe(store))
@@ -67,6 +68,15 @@ def _run(environ: Mapping[str, str], controls: Controls) -> tuple[Exit, str]:
     if verdict.outcome not in ("left", "stopped"):
         _patiently(controls, lambda: announce(store, run.run_id, release.name, verdict, release.cluster.webhook))
     return verdict.exit_code, _summary(run, verdict)
+
+
+def _who_am_i(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Release and namespace. Raises DataError."""
+    missing = [name for name in (names.ENV_RELEASE, names.ENV_NAMESPACE) if not environ.get(name)]
+    if missing:
+        way_out = "it is started by the chart sft-run; `sftjobs run --backend kubernetes` is the controller on a laptop"
+        raise DataError(f"the controller needs {', '.join(missing)} in its environment; {way_out}")
+    return environ[names.ENV_RELEASE], environ[names.ENV_NAMESPACE]
 
 
 def _to_the_end(run: ReleaseRun, controls: Controls, request: str) -> Verdict:
@@ -100,7 +110,7 @@ def _patiently(controls: Controls, action: Callable[[], T]) -> T:
                 raise
             if controls.leaving:
                 raise SftError("told to leave while it waited") from error
-            _say(f"waiting: {error} (next try in {wait:.0f} s)")
+            _say(f"waiting: {error} (next try in {wait:g} s)")
             _nap(controls, wait)
             wait = min(MAX_WAIT_S, 2 * wait)
 

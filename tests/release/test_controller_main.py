@@ -16,6 +16,7 @@ from sftjobs import names
 from sftjobs.attempts import Termination
 from sftjobs.canonical import sha256
 from sftjobs.kube.api import Object
+from sftjobs.names import Exit
 from sftjobs.release import controller
 from tests.support.scripted_api import NAMESPACE, ScriptedApi, answer, status
 
@@ -106,3 +107,11 @@ def test_leaving_while_it_waits(server: ScriptedApi, tmp_path: Path) -> None:
     code, said = run(tmp_path)
     assert time.monotonic() - began < 5
     assert (code, said.message) == (21, "told to leave while it waited")
+
+
+def test_started_by_hand(tmp_path: Path) -> None:
+    said = tmp_path / "termination"
+    assert controller.main({names.ENV_RELEASE: "demo", names.ENV_TERMINATION_LOG: str(said)}) == Exit.BAD_CONFIG
+    message = Termination.model_validate_json(said.read_bytes()).message
+    assert names.ENV_NAMESPACE in message and names.ENV_RELEASE not in message
+    assert "chart" in message
