@@ -94,7 +94,7 @@ def test_rights_that_are_missing_are_no_verdict(server: ScriptedApi, tmp_path: P
 def test_an_api_server_that_is_away_is_waited_for(server: ScriptedApi, tmp_path: Path, capsys: Any) -> None:
     server.script("GET configmaps/demo-anchor", status(503, "Unavailable", "starting"), answer(anchor(BAD)))
     assert run(tmp_path)[0] == 10
-    assert "waiting: starting (next try in 0 s)" in capsys.readouterr().err
+    assert "waiting: starting (next try in 0.5 s)" in capsys.readouterr().err
 
 
 def test_leaving_while_it_waits(server: ScriptedApi, tmp_path: Path) -> None:
