@@ -158,7 +158,7 @@ def _result(job: JobStatus, view: StageView, seen: Observed) -> Result:
     return Result(
         attempt=job.attempt,
         termination=_conclude(job.termination, view.committed, seen.halt),
-        started=job.started,
+        started=seen.begun.get((job.stage, job.attempt), job.started),
         finished=job.finished if job.finished is not None else seen.now,
         facts=_facts(job, view),
     )

@@ -1,6 +1,6 @@
 """Look at the backend and the store. Jobs come first: one that has ended has written all it will ever write."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from sftjobs.attempts import Termination
@@ -32,6 +32,8 @@ class Observer:
         self._words: dict[str, Termination | None] = {}
         """Last words of Jobs whose pods are gone; an ended Job says nothing new."""
         self._begun: dict[tuple[str, int], float] = {}
+        self._at_work: dict[tuple[str, int], tuple[float, float]] = {}
+        """When the pods of a Job started, and when they were last seen."""
         self._over = ""
         """What was said when the budget was used up: the Jobs that are stopped for it take their hours with them."""
         self.asked: dict[str, bool] = {}
@@ -43,7 +45,7 @@ class Observer:
         views = self.stages.read()
         if halt is None and is_cancelled(self._store, self._run_id, session.number):
             halt = "cancelled"
-        self._begun |= {place: job.started for place, job in jobs.items() if job.started is not None}
+        self._note_begun(jobs, now)
         if halt is None:
             self._over = self._over or over_budget(views, self._begun, self._gpu_hours(), now)
         reason = self._over if halt is None else ""
@@ -59,6 +61,17 @@ class Observer:
             begun=dict(self._begun),
             asked=dict(self.asked),
         )
+
+    def _note_begun(self, jobs: Mapping[tuple[str, int], JobStatus], now: float) -> None:
+        for place, job in jobs.items():
+            if job.started is None:
+                continue
+            started, seen = self._at_work.get(place, (job.started, now))
+            begun = self._begun.get(place, job.started)
+            if job.started > started:  # preempted, and resumed with other pods
+                begun = job.started - (seen - begun)
+            self._begun[place] = begun
+            self._at_work[place] = (job.started, now)
 
     def _jobs(self) -> dict[tuple[str, int], JobStatus]:
         return {(job.stage, job.attempt): self._heard(job) for job in self._backend.list(self._run_id)}

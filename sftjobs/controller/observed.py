@@ -59,6 +59,7 @@ class Observed:
     force: bool = False
     """True if jobs get no more time to save."""
     begun: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    """(stage, attempt) -> Unix time at which its pods started, also where the Job is gone by now."""
+    """(stage, attempt) -> Unix time at which its pods started, also where the Job is gone by now. After a preemption
+    it is earlier, by as long as the pods before it worked: until now it is always the time at work."""
     asked: Mapping[str, bool] = field(default_factory=dict)
     """Jobs that this controller has asked to stop -> whether by force."""

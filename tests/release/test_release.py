@@ -258,6 +258,45 @@ def test_a_run_over_its_gpu_hours_is_stopped_and_has_failed(world: World) -> Non
     assert world.created() == [JOB]
 
 
+def test_hours_before_a_preemption_count(world: World) -> None:
+    """A Job that is preempted by Kueue goes on later, with other pods."""
+    stage = finish(world.plan, "data", {})
+    intent = Intent(run_id=world.run_id, attempt=0, job=JOB, plan=stage, created=0.0)
+    job = build_job(intent, JobSettings(store=StoreSpec(uri="s3://b/x"), namespace="team"))
+    job["metadata"] |= {"resourceVersion": "7", "uid": "j", "creationTimestamp": stamp(7200)}
+    world.server.script("GET jobs", listing("7", {**job, "status": {}}))
+    world.server.script("WATCH pods", pods := Stream())
+    backend = KubernetesBackend(world.server.api(), "demo")
+    reader = StageReader(world.store, world.plan, world.run_id, finish)
+    observer = Observer(world.store, world.run_id, backend, reader)
+    now = time.time()
+
+    def begun(phase: str, at: float) -> float | None:
+        deadline = time.monotonic() + 5
+        while True:
+            seen = observer.observe(Session(number=0, begun=0.0), at, None, False)
+            if seen.jobs["data", 0].phase == phase:
+                return seen.begun.get(("data", 0))
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def pod(name: str, age_s: float) -> bytes:
+        labels = {**job["metadata"]["labels"], "batch.kubernetes.io/job-name": JOB}
+        running = [{"name": "data", "state": {"running": {"startedAt": stamp(age_s)}}}]
+        return event("ADDED", {"metadata": {"name": name, "resourceVersion": "8", "labels": labels},
+                               "spec": {"containers": [{"name": "data", "image": "x"}]},
+                               "status": {"phase": "Running", "containerStatuses": running}})  # fmt: skip
+
+    assert begun("pending", now - 5000) is None
+    pods.send(pod("p", 3600))
+    assert begun("running", now - 3000) == pytest.approx(now - 3600, abs=2)
+    pods.send(event("DELETED", {"metadata": {"name": "p", "resourceVersion": "9"}}))
+    assert begun("pending", now - 3000) == pytest.approx(now - 3600, abs=2)
+    pods.send(pod("q", 100))
+    assert begun("running", now) == pytest.approx(now - 100 - 600, abs=2)
+    assert begun("running", now) == pytest.approx(now - 100 - 600, abs=2)
+
+
 # --- last words -------------------------------------------------------------------------------------------------------
 def test_an_attempt_past_its_deadline_is_charged_whatever_its_agent_has_said(world: World) -> None:
     """Its pods are gone; the agent left in the store that it was told to stop, which is free of charge."""
