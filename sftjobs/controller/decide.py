@@ -137,11 +137,14 @@ def _without_job(stage: str, view: StageView, attempt: Attempt, seen: Observed) 
 
 
 def _no_job(attempt: Attempt, failure: FailureClass, code: Exit, seen: Observed) -> Result:
+    place = (attempt.intent.plan.stage, attempt.number)
+    times = seen.times.get(place)
     return Result(
         attempt=attempt.number,
         termination=Termination(failure=failure, code=int(code)),
-        started=seen.begun.get((attempt.intent.plan.stage, attempt.number)),
+        started=seen.begun.get(place),
         finished=seen.now,
+        facts={"times": dict(times)} if times else {},
     )
 
 
@@ -160,14 +163,15 @@ def _result(job: JobStatus, view: StageView, seen: Observed) -> Result:
         termination=_conclude(job.termination, view.committed, seen.halt),
         started=seen.begun.get((job.stage, job.attempt), job.started),
         finished=job.finished if job.finished is not None else seen.now,
-        facts=_facts(job, view),
+        facts=_facts(job, view, seen),
     )
 
 
-def _facts(job: JobStatus, view: StageView) -> dict[str, Any]:
+def _facts(job: JobStatus, view: StageView, seen: Observed) -> dict[str, Any]:
     assert job.termination is not None
     lied = job.termination.failure == "committed" and not view.committed
-    return {**({NO_COMMIT: True} if lied else {}), **({"times": dict(job.times)} if job.times else {})}
+    times = seen.times.get((job.stage, job.attempt), job.times)
+    return {**({NO_COMMIT: True} if lied else {}), **({"times": dict(times)} if times else {})}
 
 
 def _conclude(said: Termination, committed: bool, halt: Halt | None) -> Termination:

@@ -32,6 +32,7 @@ class Observer:
         self._words: dict[str, Termination | None] = {}
         """Last words of Jobs whose pods are gone; an ended Job says nothing new."""
         self._begun: dict[tuple[str, int], float] = {}
+        self._times: dict[tuple[str, int], Mapping[str, float]] = {}
         self._at_work: dict[tuple[str, int], tuple[float, float]] = {}
         """When the pods of a Job started, and when they were last seen."""
         self._over = ""
@@ -59,11 +60,13 @@ class Observer:
             halt_reason=reason,
             force=force,
             begun=dict(self._begun),
+            times=dict(self._times),
             asked=dict(self.asked),
         )
 
     def _note_begun(self, jobs: Mapping[tuple[str, int], JobStatus], now: float) -> None:
         for place, job in jobs.items():
+            self._times[place] = {**self._times.get(place, {}), **job.times}  # pods take theirs with them
             if job.started is None:
                 continue
             started, seen = self._at_work.get(place, (job.started, now))

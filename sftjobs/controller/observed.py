@@ -61,5 +61,7 @@ class Observed:
     begun: Mapping[tuple[str, int], float] = field(default_factory=dict)
     """(stage, attempt) -> Unix time at which its pods started, also where the Job is gone by now. After a preemption
     it is earlier, by as long as the pods before it worked: until now it is always the time at work."""
+    times: Mapping[tuple[str, int], Mapping[str, float]] = field(default_factory=dict)
+    """(stage, attempt) -> all times of its Job that were seen, also of pods that are gone by now."""
     asked: Mapping[str, bool] = field(default_factory=dict)
     """Jobs that this controller has asked to stop -> whether by force."""

@@ -45,14 +45,14 @@ def _row(one: AttemptReport) -> dict[str, Any]:
     gpus = resources.nodes * resources.gpus_per_node
     times = _times(result)
     steps = {name: _between(times, *ends) for name, ends in STEPS.items()}
-    run_s = _between(times, "started", "finished")
+    run_s = _run_s(result)
     wasted_s = _wasted(one, run_s, steps["start_s"])
     return {
         "stage": one.stage,
         "attempt": one.attempt.number,
         "failure": said.failure if said is not None else None,
         "message": said.message if said is not None and said.failure != "committed" else "",
-        "step": said.step if said is not None else None,
+        "step": _step(one),
         "checkpoint": said.checkpoint if said is not None else None,
         "gpus": gpus,
         "created": intent.created,
@@ -65,13 +65,24 @@ def _row(one: AttemptReport) -> dict[str, Any]:
     }
 
 
+def _step(one: AttemptReport) -> int | None:
+    """The last one of the program, by its agent's last word or else by its last heartbeat."""
+    result, beat = one.attempt.result, one.heartbeat
+    if result is not None and result.termination.step is not None:
+        return result.termination.step
+    return beat.step if beat is not None else None
+
+
 def _times(result: Result | None) -> Mapping[str, float]:
-    """Unix times as the backend saw them; without any of its own, those of the result."""
-    if result is None:
-        return {}
-    seen: Mapping[str, float] = result.facts.get("times") or {}
-    known = {"started": result.started, "finished": result.finished}
-    return {**{name: time for name, time in known.items() if time is not None}, **seen}
+    """Unix times as the backend saw them; of processes none."""
+    return {} if result is None else result.facts.get("times") or {}
+
+
+def _run_s(result: Result | None) -> float | None:
+    """As the ceiling of GPU hours counts it: what ran before a preemption within the attempt is in it."""
+    if result is None or result.started is None:
+        return None
+    return round(max(0.0, result.finished - result.started), 3)
 
 
 def _between(times: Mapping[str, float], begin: str, end: str) -> float | None:

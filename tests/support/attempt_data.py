@@ -41,6 +41,8 @@ def attempt(
         operation=Operation(),
     )
     intent = Intent(run_id=RUN_ID, attempt=number, job=f"intent-v3-{stage}-a{number}", plan=plan, created=BEGUN)
+    if times is not None:
+        started, finished = times["started"], times["finished"]
     facts: dict[str, Any] = {} if times is None else {"times": {name: BEGUN + t for name, t in times.items()}}
     result = None
     if failure is not None:

@@ -299,8 +299,10 @@ def test_a_run_over_its_budget_saves_and_stops() -> None:
     assert (action.force, action.reason) == (False, OVER["halt_reason"])
     assert recorded(view("a", None), job("a", 0, "ended", "stopped"), **OVER).failure == "budget"
     assert recorded(view("a", None), **OVER).failure == "budget", "an intent gets no Job any more"
-    gone = the_one(one(view("a", None), begun={("a", 0): NOW - 60}, **OVER))
+    times = {"created": NOW - 90, "started": NOW - 60}
+    gone = the_one(one(view("a", None), begun={("a", 0): NOW - 60}, times={("a", 0): times}, **OVER))
     assert gone.result.started == NOW - 60, "its hours count, though its Job is gone"
+    assert gone.result.facts == {"times": times}
     assert recorded(view("a", None, committed=True), job("a", 0, "ended", "stopped"), **OVER).failure == "committed"
 
 
