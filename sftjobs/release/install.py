@@ -1,6 +1,7 @@
 """Install a release from here, without a controller in the cluster, as a person does it: by helm."""
 
 import json
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -37,10 +38,17 @@ class Helm:
         arguments = ["upgrade", "--install", name, self.chart, "--namespace", namespace, "--values", "-"]
         arguments += ["--kube-context", self.context] if self.context else []
         command = [self.program, *arguments]
-        done = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=as_yaml(values), capture_output=True, text=True, check=False)
         if done.returncode:
             said = "\n".join(line for line in done.stderr.splitlines() if line.strip())
             raise DataError(f"`{HELM} {' '.join(arguments)}` ended with exit code {done.returncode}:\n{said}")
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """JSON that is YAML, too: in YAML an escape is one character, never half of a pair, and a bare line separator of
+    Unicode would be a line break."""
+    text = json.dumps(values, ensure_ascii=False)
+    return re.sub(r"[^ -~]", lambda found: f"\\U{ord(found[0]):08x}", text)
 
 
 def find_helm(chart: str | None, context: str | None) -> Helm:
