@@ -7,7 +7,6 @@ import pytest
 from sftjobs import names
 from sftjobs.names import Exit
 from tests.support.cluster_run import IMAGES, ClusterRun, seconds_between
-from tests.support.disturbed import in_the_middle
 from tests.support.lab import Object
 from tests.support.whole_run import WholeRun
 
@@ -43,6 +42,7 @@ class TestAdmission:
     def test_resource_quota_exceeded(self, run: ClusterRun) -> None:
         """The stage waits, the status says for what, and it starts when there is room."""
         run.cluster.apply(quota(run, "1Gi"))
+        run.values["images"] = {**IMAGES, "train": NO_IMAGE}
         run.install()
         said = run.until(
             lambda: "exceeded quota" in (text := stage_message(run, "data")) and text, "the reason is said"
@@ -53,10 +53,6 @@ class TestAdmission:
 
     def test_image_not_pullable(self, run: ClusterRun) -> None:
         """A verdict with the kubelet's message in less than two minutes; with the right image the run goes on."""
-        run.values["images"] = {**IMAGES, "train": NO_IMAGE}
-        run.upgrade()
-        in_the_middle(run)
-        run.cluster.kubectl("delete", "pod", run.running_pod("train"), "-n", run.namespace)  # the next one has it
         run.until(run.controller_failed, "there is a verdict", 300)
         job = run.controller_job()
         last = run.whole.attempts("train")[-1]

@@ -8,7 +8,7 @@ import pytest
 from sftjobs import names
 from sftjobs.names import Exit
 from tests.support.cluster_run import ClusterRun
-from tests.support.disturbed import attempt_kept, in_the_middle, newest_save
+from tests.support.disturbed import in_the_middle, newest_save
 from tests.support.pod_store import SECRET, PodStore
 from tests.support.whole_run import WholeRun
 
@@ -45,12 +45,6 @@ class TestStore:
         s3.proxy.clear()
         run.running_pod("train")
 
-    def test_down_in_training(self, run: ClusterRun, s3: PodStore) -> None:
-        """Training goes on, and what it saves waits on the node."""
-        with attempt_kept(run) as saved, s3.fault(s3.down()):
-            time.sleep(AWAY_S)
-            assert newest_save(run) == saved
-
     def test_read_only_in_training(self, run: ClusterRun, s3: PodStore) -> None:
         """A changed policy is no passing trouble: the run stops, says so, and goes on when it is asked to."""
         in_the_middle(run)
@@ -61,10 +55,22 @@ class TestStore:
         run.upgrade({"controller.again": "2"})
         in_the_middle(run)
 
-    def test_down_while_training_is_committed(self, run: ClusterRun, s3: PodStore) -> None:
-        run.until(lambda: run.stage_state("eval-base") in ("succeeded", "skipped"), "eval-base is done")
+    def test_down_in_training(self, run: ClusterRun, s3: PodStore) -> None:
+        """Training goes on, to its end if it comes to it, and what it saves waits on the node."""
+        saved = in_the_middle(run)
+        attempts = len(run.whole.attempts("train"))
+        with s3.fault(s3.down()):
+            time.sleep(AWAY_S)
+            assert newest_save(run) == saved
+        run.until(
+            lambda: newest_save(run) > saved or run.stage_state("train") == "succeeded", "what was saved is stored"
+        )
+        assert len(run.whole.attempts("train")) == attempts
+
+    def test_down_while_a_stage_is_committed(self, run: ClusterRun, s3: PodStore) -> None:
+        """Between content and COMMIT: the agent has done its work and cannot say so."""
         fallen = s3.falls_at("PUT", f"/{names.MANIFEST}", answered=False)
-        assert fallen.wait(300), "training did not come to its end"
+        assert fallen.wait(300), "nothing came to its end"
         time.sleep(AWAY_S)
         s3.proxy.clear()
 

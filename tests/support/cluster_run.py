@@ -101,9 +101,13 @@ class ClusterRun:
 
     def state(self) -> RunState | None:
         """As `sftjobs status`; None before the controller has recorded the run."""
-        if not any(record.name == self.name for record in list_runs(self.whole.store)):
+        if not self.is_recorded():
             return None
         return run_state(self.whole.store, self.whole.run_id(self.name))
+
+    def is_recorded(self) -> bool:
+        """The controller has come so far that the store knows the run."""
+        return any(record.name == self.name for record in list_runs(self.whole.store))
 
     def is_over(self) -> bool:
         state = self.state()

@@ -14,7 +14,9 @@ FRESH_STEPS = 10
 
 def newest_save(run: ClusterRun, stage: str = "train") -> int:
     """Step of the newest committed checkpoint; 0 before the first one."""
-    return max(run.whole.saved_steps(stage, run.name), default=0) if run.whole.attempts(stage, run.name) else 0
+    if not run.is_recorded() or not run.whole.attempts(stage, run.name):
+        return 0
+    return max(run.whole.saved_steps(stage, run.name), default=0)
 
 
 def in_the_middle(run: ClusterRun, since: int | None = None) -> int:
