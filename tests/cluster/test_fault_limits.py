@@ -63,7 +63,7 @@ class TestLimits:
         with attempt_lost(run, "user") as lost:
             fill_scratch(run, "train", mebibytes=1400)
         result = run.whole.attempts("train")[lost.attempt].result
-        assert result is not None and "resources.<kind>.disk_gib" in result.termination.message
+        assert result is not None and "raise disk_gib" in result.termination.message
 
     def test_the_run_ends_as_if_undisturbed(self, run: ClusterRun, undisturbed: WholeRun) -> None:
         run.wait_until_ended()
