@@ -7,6 +7,7 @@ from rich.live import Live
 from rich.table import Table
 
 from sftjobs.attempts import Heartbeat
+from sftjobs.backend.base import JobStatus
 from sftjobs.cli.output import console, duration, table
 from sftjobs.controller.decide import places_of
 from sftjobs.controller.loop import Trouble
@@ -17,6 +18,8 @@ from sftjobs.plan.types import RunPlan
 from sftjobs.store.base import Store
 
 HEARTBEAT_EVERY_S = 1.0
+WAITING_AFTER_S = 3.0
+"""Pods that start within so many seconds have not kept anybody waiting."""
 LINE_EVERY_S = 15.0
 """Without a terminal: seconds between lines about a stage that goes on."""
 
@@ -33,6 +36,9 @@ class RunProgress:
         self._is_live = self._console.is_terminal
         self._said: dict[str, str] = {}
         self._said_at: dict[str, float] = {}
+        self._detail: dict[str, str] = {}
+        self._summaries: dict[str, str] = {}
+        self._pending_since: dict[str, float] = {}
         self._heartbeats: dict[str, Heartbeat | None] = {}
         self._read_at = 0.0
         self._began: dict[str, float] = {}
@@ -73,12 +79,15 @@ class RunProgress:
         for name, state, detail in rows:
             changed = self._said.get(name) != state
             lasting = state in ("done", "cached") or (not self._is_live and state != "pending")
-            due = state == "running" and now - self._said_at.get(name, now) >= LINE_EVERY_S and not self._is_live
+            news = state == "running" or (state == "waiting" and detail != self._detail.get(name))
+            due = news and now - self._said_at.get(name, now) >= LINE_EVERY_S and not self._is_live
             if (changed and lasting) or due:
                 self.say(f"  {name:14} {state:8} {detail}".rstrip())
-                self._said_at[name] = now
-            if changed and state == "running" and (summary := _summary(seen.stages[name])):
+                self._said_at[name], self._detail[name] = now, detail
+            summary = _summary(seen.stages[name])
+            if state == "running" and summary and self._summaries.get(name) != summary:
                 self.say(f"  {name:14} {summary}")
+                self._summaries[name] = summary
             self._said[name] = state
 
     def _read_heartbeats(self, seen: Observed) -> None:
@@ -107,18 +116,24 @@ class RunProgress:
                 f"attempt {view.open.number + 1}, " if view.open.number > seen.session.attempts.get(name, 0) else ""
             )
             since = duration(time.monotonic() - self._began[name])
-            if beat is not None:
-                return "running", attempt + describe(beat, since)
-            job = seen.jobs.get((name, view.open.number))
-            if job is not None and job.phase == "pending" and job.detail:
-                return "waiting", attempt + _first_line(job.detail)
-            return "running", f"{attempt}starting"
+            why = self._why_waiting(name, seen.jobs.get((name, view.open.number)))
+            if why:
+                return "waiting", attempt + why
+            return "running", attempt + (describe(beat, since) if beat is not None else "starting")
         place = places_of(self._plan, seen)[name]
         if place.kind == "failed":
             return "failed", _first_line(place.message)
         if place.kind in ("busy", "backoff"):
             return "waiting", _first_line(place.message)
         return "pending", ""
+
+    def _why_waiting(self, name: str, job: JobStatus | None) -> str:
+        """Why its pods are not there; empty if they are, or have been asked for a moment ago."""
+        if job is None or job.phase != "pending":
+            self._pending_since.pop(name, None)
+            return ""
+        since = self._pending_since.setdefault(name, time.monotonic())
+        return _first_line(job.detail) if time.monotonic() - since >= WAITING_AFTER_S else ""
 
 
 def _first_line(message: str) -> str:
