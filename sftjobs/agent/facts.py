@@ -1,10 +1,12 @@
 """Run facts: what may differ between two equal runs of a stage. Listed in the manifest, in no digest."""
 
+import os
 import platform
 import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sftjobs import __version__
@@ -12,10 +14,10 @@ from sftjobs.agent.environment import AgentEnvironment
 
 
 class Moments:
-    """When it happened, in seconds since the agent began; None before that. The heartbeat carries it to the report."""
+    """When it happened, in seconds since this process began; None before that. Heartbeats carry it to the report."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._began = time.monotonic() - _age_s()
         self.program_s: float | None = None
         self.saved_s: float | None = None
 
@@ -27,6 +29,15 @@ class Moments:
 
     def _now(self) -> float:
         return round(time.monotonic() - self._began, 3)
+
+
+def _age_s() -> float:
+    """Seconds that this process exists: importing its modules is time of the attempt, too. 0 where nobody knows."""
+    try:
+        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # in clock ticks since boot
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, AttributeError):
+        return 0.0
 
 
 class Facts:

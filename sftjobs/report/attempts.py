@@ -92,11 +92,11 @@ def _between(times: Mapping[str, float], begin: str, end: str) -> float | None:
 
 
 def _phases(one: AttemptReport) -> dict[str, float | None]:
-    """Seconds inside the pod: inputs, program, upload; the last two only where the attempt came to its end."""
+    """Seconds inside the pod: until the program starts, program, upload; the last two only of what came to its end."""
     seconds: Mapping[str, float] = {} if one.manifest is None else one.manifest.facts.get("seconds") or {}
     before = one.heartbeat.program_s if one.heartbeat is not None else None
     return {
-        "fetch_s": before if before is not None else seconds.get("fetch"),
+        "prepare_s": before if before is not None else seconds.get("fetch"),
         "program_s": seconds.get("run"),
         "upload_s": seconds.get("upload"),
     }
@@ -108,7 +108,7 @@ def _wasted(one: AttemptReport, run_s: float | None, start_s: float | None) -> f
     if result is None or run_s is None:
         return None
     if one.manifest is not None:
-        before = _phases(one)["fetch_s"]
+        before = _phases(one)["prepare_s"]
         return None if before is None else round((start_s or 0.0) + min(before, run_s), 3)
     useful = 0.0
     if beat is not None and beat.saved_s is not None and beat.program_s is not None:

@@ -23,7 +23,7 @@ def test_a_killed_agent_has_told_what_it_saved(bench: AgentBench, tmp_path: Path
     agent.wait()
     beat = bench.heartbeat(plan)
     assert beat.program_s is not None and beat.saved_s is not None
-    assert 0 < beat.program_s < beat.saved_s
+    assert 0.1 < beat.program_s < beat.saved_s, "from the start of the process on, imports included"
 
 
 def test_without_a_checkpoint_nothing_is_said_to_be_saved(bench: AgentBench) -> None:

@@ -60,7 +60,7 @@ def _every_attempt_is_in_the_report(whole: WholeRun) -> None:
     assert all(row["queue_s"] is None and 0 < row["wasted_s"] <= row["run_s"] for row in rows)
     saved_at_its_end, committed = rows[0], rows[-1]
     for row in (saved_at_its_end, committed):
-        assert row["fetch_s"] <= row["wasted_s"] < row["run_s"]
+        assert row["prepare_s"] <= row["wasted_s"] < row["run_s"]
     assert report["attempts"]["total"]["wasted_s"] >= sum(row["wasted_s"] for row in rows)
 
 

@@ -25,7 +25,7 @@ def test_every_step_of_a_cluster_is_told_apart() -> None:
     found = row(times={**times, "finished": 730.0}, gpus=8, seconds={"fetch": 19.0, "run": 570.0, "upload": 9.0})
     steps = {name: found[name] for name in ("queue_s", "schedule_s", "pull_s", "start_s", "run_s")}
     assert steps == {"queue_s": 90.0, "schedule_s": 2.5, "pull_s": 30.0, "start_s": 37.5, "run_s": 600.0}
-    assert (found["fetch_s"], found["program_s"], found["upload_s"]) == (20.0, 570.0, 9.0)
+    assert (found["prepare_s"], found["program_s"], found["upload_s"]) == (20.0, 570.0, 9.0)
     assert found["wasted_s"] == 37.5 + 20.0, "it came to its end: only what came before its program"
     assert (found["gpu_s"], found["wasted_gpu_s"]) == (8 * 600.0, 8 * 57.5)
 
@@ -78,7 +78,8 @@ def test_the_report_has_the_table_and_the_summary_its_totals() -> None:
     rows = dict(summary(report.json))
     assert rows["GPU hours"] == "8.00" and rows["of which wasted"] == hours(total["wasted_gpu_s"]) == "1.49"
     html = report.html.decode()
-    for text in ("Queue", "image pull 30.0 s", "stopped at step 412", "node gpu-14 does not answer", ">8.00", ">1.49 wasted<"):
+    texts = ("Queue", "image pull 30.0 s", "stopped at step 412", "node gpu-14 does not answer", ">8.00", ">1.49 wasted<")
+    for text in texts:
         assert text in html, text
 
 
