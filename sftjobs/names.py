@@ -206,6 +206,11 @@ def log_prefix(run_id: str, stage: str, attempt: int, node: int) -> str:
     return f"{run_prefix(run_id)}logs/{stage}/{attempt}/{node}/"
 
 
+def input_digest(stamp: str) -> str:
+    """SHA-256 of an object outside the store, by the SHA-256 of its place, size and ETag."""
+    return f"inputs/digests/{stamp}"
+
+
 def pushed_input(sha256: str) -> str:
     return f"{INPUTS}{sha256}"
 

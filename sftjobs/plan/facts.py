@@ -3,14 +3,12 @@
 import json
 import os
 import re
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from sftjobs import runs
-from sftjobs.canonical import readable
 from sftjobs.errors import DataError, SftError
 from sftjobs.plan import inputs, versions
 from sftjobs.plan.committed import committed
@@ -69,10 +67,6 @@ class _Finder:
         self._store = store
         self._local = inputs.DigestCache(cache)
         self._on_bytes = on_bytes
-        self._remote_path = cache.with_name("remote-digests.json") if cache else None
-        self._remote: dict[str, str] = {}
-        if self._remote_path is not None and self._remote_path.is_file():
-            self._remote = json.loads(self._remote_path.read_text("utf-8"))
         self._open: Callable[[str], Store] = lambda uri: open_store(_like(spec.store, uri), folder)
 
     def find(self, path: str) -> External:
@@ -82,14 +76,10 @@ class _Finder:
             # made absolute without following links: the target of a symbolic link often has no telling name
             absolute = os.path.abspath(self._folder / Path(path).expanduser())  # noqa: PTH100
             return inputs.local(Path(absolute), self._local, self._on_bytes)
-        with tempfile.TemporaryDirectory() as scratch:
-            return inputs.remote(path, self._open, Path(scratch), self._remote)
+        return inputs.remote(path, self._open, inputs.DigestMemo(self._store), self._on_bytes)
 
     def save(self) -> None:
         self._local.save()
-        if self._remote_path is not None and self._remote:
-            self._remote_path.parent.mkdir(parents=True, exist_ok=True)
-            self._remote_path.write_bytes(readable(self._remote))
 
 
 def _like(store: str | StoreSpec, uri: str) -> StoreSpec:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from sftjobs import names
 from sftjobs.artifact.digest import artifact_digest, hash_file
-from sftjobs.canonical import readable
+from sftjobs.canonical import readable, sha256
 from sftjobs.errors import DataError, NotFoundError
 from sftjobs.plan.types import External, FileEntry
 from sftjobs.spec.places import STORE_SCHEME
 from sftjobs.store import keys
-from sftjobs.store.base import Store
+from sftjobs.store.base import Entry, Store
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 OnBytes = Callable[[int], None]
@@ -111,8 +111,29 @@ def _plain(uri: str, entry: FileEntry) -> FileEntry:
     return entry
 
 
-def remote(uri: str, open_uri: Callable[[str], Store], scratch: Path, cache: dict[str, str]) -> External:
-    """A file or folder on S3. Each object is read once to know its digest; `cache` maps (key, size, etag) to it."""
+class DigestMemo:
+    """Digests of objects outside the store by place, size and ETag, in the store: read once, by whoever comes first.
+
+    Neither a laptop nor a controller that is started again has to read a model of many gigabytes to know what it is.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def of(self, place: Store, entry: Entry, on_bytes: OnBytes | None) -> str:
+        """Raises StoreError."""
+        stamp = f"{place.uri}/{entry.key}|{entry.size}|{entry.etag}"
+        key = names.input_digest(sha256(stamp.encode()))
+        try:
+            return self._store.get(key).body.decode("ascii").strip()
+        except NotFoundError:
+            digest = place.digest(entry.key, on_bytes)
+            self._store.create(key, f"{digest}\n".encode())
+            return digest
+
+
+def remote(uri: str, open_uri: Callable[[str], Store], memo: DigestMemo, on_bytes: OnBytes | None = None) -> External:
+    """A file or folder on S3; nothing of it is kept on this machine."""
     prefix = uri.rstrip("/")
     parent, _, name = prefix.rpartition("/")
     store = open_uri(parent)
@@ -122,14 +143,8 @@ def remote(uri: str, open_uri: Callable[[str], Store], scratch: Path, cache: dic
     single = len(found) == 1 and found[0].key == name
     entries = []
     for entry in found:
-        stamp = f"{parent}/{entry.key}|{entry.size}|{entry.etag}"
-        if stamp not in cache:
-            target = scratch / "download"
-            target.unlink(missing_ok=True)
-            cache[stamp] = store.download(entry.key, target)
-            target.unlink()
         path = name if single else entry.key.removeprefix(f"{name}/")
-        entries.append(FileEntry(path=path, size=entry.size, sha256=cache[stamp]))
+        entries.append(FileEntry(path=path, size=entry.size, sha256=memo.of(store, entry, on_bytes)))
     entries.sort(key=lambda e: e.path)
     digest = entries[0].sha256 if single else artifact_digest(entries)
     return External(source=prefix, digest=digest, files=entries)

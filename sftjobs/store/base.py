@@ -75,6 +75,9 @@ class Store(Protocol):
     def download(self, key: str, target: Path, on_bytes: OnBytes | None = None) -> str:
         """Copy an object to a new local file; returns the hex SHA-256 of what arrived. Raises NotFoundError."""
 
+    def digest(self, key: str, on_bytes: OnBytes | None = None) -> str:
+        """Hex SHA-256 of an object of any size; it is read once and kept nowhere. Raises NotFoundError."""
+
     def local_path(self, key: str) -> Path | None:
         """Path of the object if it can be read in place (folder store), else None."""
 

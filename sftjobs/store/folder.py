@@ -16,7 +16,7 @@ from pathlib import Path
 from sftjobs.errors import AlreadyExistsError, ChangedError, StoreConfigError
 from sftjobs.store import disk, keys
 from sftjobs.store.base import Entry, Object, OnBytes
-from sftjobs.store.copying import copy_hashed, same_content
+from sftjobs.store.copying import CHUNK, copy_hashed, same_content
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -113,6 +113,15 @@ class FolderStore:
             source = self._path(key).open("rb")
         with source, disk.explained_local(target), target.open("x+b") as new:
             copy_hashed(source, new, hashed, on_bytes)
+        return hashed.hexdigest()
+
+    def digest(self, key: str, on_bytes: OnBytes | None = None) -> str:
+        hashed = hashlib.sha256()
+        with disk.explained(self._root, "reading", key), self._path(key).open("rb") as source:
+            while chunk := source.read(CHUNK):
+                hashed.update(chunk)
+                if on_bytes is not None:
+                    on_bytes(len(chunk))
         return hashed.hexdigest()
 
     def local_path(self, key: str) -> Path | None:

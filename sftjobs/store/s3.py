@@ -155,6 +155,10 @@ class S3Store:
         ):
             return self._parts.fetch(self._key(key), file, on_bytes)
 
+    def digest(self, key: str, on_bytes: OnBytes | None = None) -> str:
+        with self._connection.explained("reading", key):
+            return self._parts.digest(self._key(key), on_bytes)
+
     def local_path(self, key: str) -> Path | None:
         return None
 

@@ -144,6 +144,36 @@ class Parts:
             pool.shutdown(cancel_futures=True)
         return hashed.hexdigest()
 
+    def digest(self, key: str, on_bytes: OnBytes | None) -> str:
+        """Hex SHA-256 of an object that may be larger than any disk: one part at a time, none of it kept."""
+        hashed = hashlib.sha256()
+
+        def take(start: int, etag: str | None) -> tuple[bytes, int, str]:
+            body, size, version = self._connection.persistently(lambda: self._read_part(key, start, etag))
+            hashed.update(body)
+            _report(on_bytes, len(body))
+            return body, size, version
+
+        _, size, etag = take(0, None)
+        for start in range(PART, size, PART):
+            take(start, etag)
+        return hashed.hexdigest()
+
+    def _read_part(self, key: str, start: int, etag: str | None) -> tuple[bytes, int, str]:
+        """Bytes of one part, size of the whole object, its ETag."""
+        client, bucket = self._connection.client, self._connection.bucket
+        condition: Any = {} if etag is None else {"IfMatch": etag}
+        try:
+            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{start + PART - 1}", **condition)
+        except ClientError as error:
+            if status_of(error) != 416:
+                raise
+            answer = client.get_object(Bucket=bucket, Key=key)  # empty: it has no first byte
+        with contextlib.closing(answer["Body"]) as stream:
+            body: bytes = stream.read()
+        span = answer.get("ContentRange", "")
+        return body, (int(span.rpartition("/")[2]) if span else len(body)), answer["ETag"]
+
     def _fetch_first(self, key: str, descriptor: int, on_bytes: OnBytes | None) -> tuple[int, str]:
         """Fetch the first part; returns the size of the whole object and its ETag."""
         client, bucket = self._connection.client, self._connection.bucket

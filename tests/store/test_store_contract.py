@@ -163,6 +163,9 @@ def test_files_of_every_size_go_there_and_back(store: Store, tmp_path: Path, siz
     assert store.download("big/file", target, received.append) == digest
     assert target.read_bytes() == source.read_bytes()
     assert (sum(sent), sum(received)) == (size, size)
+    read: list[int] = []
+    assert store.digest("big/file", read.append) == digest
+    assert sum(read) == size
 
 
 @pytest.mark.parametrize("size", [10, PART + 10])
@@ -181,6 +184,8 @@ def test_upload_is_create_only(store: Store, tmp_path: Path, size: int) -> None:
 def test_downloading_what_is_not_there(store: Store, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="nothing/here"):
         store.download("nothing/here", tmp_path / "target")
+    with pytest.raises(NotFoundError, match="nothing/here"):
+        store.digest("nothing/here")
 
 
 def test_the_probe_passes_and_leaves_nothing(store: Store) -> None:
