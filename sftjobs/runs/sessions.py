@@ -71,9 +71,13 @@ def current_session(store: Store, run_id: str) -> Session | None:
 def begin_session(
     store: Store, run_id: str, attempts: Mapping[str, int], committed: list[str], now: float, request: str = ""
 ) -> Session:
-    """The session to work in: the open one, or a new one. Only the holder of the run's LEASE may call this."""
+    """The session to work in: the open one, or a new one. Only the holder of the run's LEASE may call this.
+
+    A session is also over when somebody asks anew: its controller may have been unable to write a verdict.
+    """
     current = current_session(store, run_id)
-    if current is not None and read_verdict(store, run_id, current.number) is None:
+    is_open = current is not None and read_verdict(store, run_id, current.number) is None
+    if current is not None and is_open and request in ("", current.request):
         return current
     number = 0 if current is None else current.number + 1
     session = Session(number=number, begun=now, attempts=dict(attempts), committed=committed, request=request)

@@ -133,6 +133,15 @@ def test_a_session_goes_on_until_its_verdict(store: FolderStore) -> None:
     assert current_session(store, "r") == second
 
 
+def test_another_request_begins_another_session_even_without_a_verdict(store: FolderStore) -> None:
+    """Its controller could not write one, because the store was read-only; failures up to now are not charged."""
+    first = begin_session(store, "r", {}, [], NOW, "install/0")
+    assert begin_session(store, "r", {"a": 1}, [], NOW + 1, "install/0") == first, "started again by a machine"
+    assert begin_session(store, "r", {"a": 1}, [], NOW + 1) == first, "gone on with from somewhere else"
+    second = begin_session(store, "r", {"a": 1}, [], NOW + 2, "install/1")
+    assert (second.number, second.attempts) == (1, {"a": 1})
+
+
 def test_the_first_verdict_stands(store: FolderStore) -> None:
     first = Verdict(outcome="succeeded", finished=NOW)
     write_verdict(store, "r", 0, first)
