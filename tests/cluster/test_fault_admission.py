@@ -72,10 +72,11 @@ class TestAdmission:
 
 def test_unschedulable_gpu(new_run: Callable[..., ClusterRun]) -> None:
     """The scheduler's own words are in the status line; cancel ends the wait and leaves nothing."""
-    run = new_run("gpu", changes=[("  data: {threads_per_process: 1,", "  data: {gpus_per_node: 99,")])
+    run = new_run("gpu", changes=[("  eval: {threads_per_process: 1,", "  eval: {gpus_per_node: 99,")])
     run.install()
     run.until(
-        lambda: "Insufficient nvidia.com/gpu" in stage_message(run, "data"), "the scheduler's words are in the status"
+        lambda: "Insufficient nvidia.com/gpu" in stage_message(run, "eval-base"),
+        "the scheduler's words are in the status",
     )
     run.whole.cli("cancel", run.name)
     run.until(run.controller_ended, "the controller has ended", 60)
