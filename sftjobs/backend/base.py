@@ -25,9 +25,9 @@ class JobStatus:
     detail: str = ""
     """Why it is pending, in words."""
     hopeless: Termination | None = None
-    """Set while it is pending and will never start: what its attempt ends with."""
+    """Set while it is pending and will never start, or runs and will never end: what its attempt ends with."""
     unheard: bool = False
-    """True if it ended and nobody saw the last word of its agents (their pods are gone): the store may have it."""
+    """True if it ended, or will never end, and nobody saw the last word of its agents: the store may have it."""
     past_deadline_s: float | None = None
     """Set if it was stopped after so many seconds, the limit of one attempt; its agents only know that they were."""
     times: Mapping[str, float] = field(default_factory=dict)

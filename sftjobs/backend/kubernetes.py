@@ -15,7 +15,7 @@ from sftjobs import names
 from sftjobs.backend.base import BackendError, Job, JobStatus, RefusedJobError, ReleaseGoneError
 from sftjobs.kube.api import Api, ApiError, Object
 from sftjobs.kube.informer import Informer
-from sftjobs.kube.job_status import Patience, hopeless, job_status, orphan_status, pending_since
+from sftjobs.kube.job_status import Patience, hopeless, is_lost, job_status, orphan_status, pending_since
 from sftjobs.kube.objects import annotation, is_over, name_of
 from sftjobs.kube.pulls import pull_times
 from sftjobs.kube.reasons import why_pending
@@ -104,7 +104,11 @@ class KubernetesBackend:
         for pod in pods:
             by_job.setdefault((pod["metadata"].get("labels") or {}).get(JOB_OF_POD, ""), []).append(pod)
         found = [self._status(job, by_job.pop(name_of(job), [])) for job in jobs]
-        living = {name: [pod for pod in orphans if not is_over(pod)] for name, orphans in by_job.items()}
+        now = time.time()
+        living = {
+            name: [pod for pod in orphans if not is_over(pod) and not is_lost(pod, now)]
+            for name, orphans in by_job.items()
+        }
         return found + [
             orphan_status(name, orphans) for name, orphans in living.items() if orphans and name not in {"", *others}
         ]

@@ -85,8 +85,9 @@ class Observer:
             return job
         if job.name not in self._words:
             words = read_endings(self._store, self._run_id, job.stage, job.attempt)
-            self._words[job.name] = _last_word(job, words) if words else job.termination
-        return replace(job, termination=self._words[job.name])
+            self._words[job.name] = _last_word(job, words) if words else job.termination or job.hopeless
+        word = self._words[job.name]
+        return replace(job, termination=word) if job.phase == "ended" else replace(job, hopeless=word)
 
 
 def _last_word(job: JobStatus, words: list[tuple[float, Termination]]) -> Termination:

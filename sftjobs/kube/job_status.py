@@ -16,6 +16,11 @@ from sftjobs.names import Exit
 
 _COUNTS_OF_STARTED = ("ready", "terminating", "failed", "succeeded")
 """In the status of a Job: its pods have been there."""
+LOST_S = 300.0
+"""A pod that has not ended so long after its grace is on a node that does not answer, and may stay there for ever. It
+may even be at work, cut off from the cluster: it then holds the LEASE of its key, and no other one is started."""
+LINGER_S = 60.0
+"""A pod that has not ended so long after its agent has another container that does not end by itself (a mesh)."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +37,31 @@ def job_status(job: Object, pods: Sequence[Object], now: float) -> JobStatus:
     """`pods` are all pods of the Job that exist."""
     known = _known(job, pods)
     done = conditions(job)
-    if "deletionTimestamp" in job["metadata"]:
-        return JobStatus(**known, phase="running", detail="being deleted")
     if ("Failed" in done or "Complete" in done) and all(is_over(pod) for pod in pods):
         return _ended(job, pods, known, now)
+    lost = _lost(pods, now)
+    if "deletionTimestamp" in job["metadata"]:
+        if lost is not None:
+            return JobStatus(**known, phase="ended", termination=lost, unheard=True)
+        return JobStatus(**known, phase="running", detail="being deleted")
+    if lost is not None:
+        return JobStatus(**known, phase="running", detail=lost.message, hopeless=lost, unheard=True)
+    word = _lingering(pods, now)
+    if word is not None:
+        detail = "its agent has ended, but another container of its pod has not"
+        return JobStatus(**known, phase="running", detail=detail, hopeless=word)
     if any(container_state(pod)[0] in ("running", "terminated") for pod in pods):
         preempted = job["spec"].get("suspend")
         return JobStatus(**known, phase="running", detail="being preempted: saving" if preempted else "")
     if not pods and any(job.get("status", {}).get(count) for count in _COUNTS_OF_STARTED):
         return JobStatus(**known, phase="running", detail="its pods have vanished")  # the Job will say so in a moment
     return JobStatus(**known, phase="pending")
+
+
+def is_lost(pod: Object, now: float) -> bool:
+    """True if nobody is going to say how the pod ended: its node is gone, or cannot end it."""
+    until = unix(pod["metadata"].get("deletionTimestamp"))  # the grace is in it
+    return until is not None and not is_over(pod) and now - until > LOST_S
 
 
 def orphan_status(name: str, pods: Sequence[Object]) -> JobStatus:
@@ -118,6 +138,27 @@ def _ended(job: Object, pods: Sequence[Object], known: Mapping[str, Any], now: f
     return JobStatus(
         **known, phase="ended", termination=word, finished=finished, unheard=unheard, past_deadline_s=deadline
     )
+
+
+def _lost(pods: Sequence[Object], now: float) -> Termination | None:
+    lost = [pod for pod in pods if is_lost(pod, now)]
+    if not lost or not all(is_over(pod) or pod in lost for pod in pods):
+        return None
+    node = lost[0]["spec"].get("nodeName", "unknown")
+    text = f"pod {name_of(lost[0])} has not ended {LOST_S:.0f} s after its grace: node {node} does not answer"
+    return Termination(failure="infrastructure", code=Exit.INFRASTRUCTURE, message=text)
+
+
+def _lingering(pods: Sequence[Object], now: float) -> Termination | None:
+    """The last word of agents whose pods go on without them; pods that are being deleted end by themselves."""
+    if not pods or any("deletionTimestamp" in pod["metadata"] for pod in pods):
+        return None
+    if any(container_state(pod)[0] != "terminated" for pod in pods if not is_over(pod)):
+        return None
+    words = [(_finished_at(pod, now), pod_ending(pod)) for pod in pods]
+    if all(is_over(pod) for pod in pods) or now - max(moment for moment, _ in words) < LINGER_S:
+        return None
+    return first_failure(words)
 
 
 def _without_pods(verdict: Object) -> Termination:

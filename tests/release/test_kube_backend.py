@@ -189,6 +189,13 @@ def test_pods_that_outlive_their_job_keep_its_place(server: ScriptedApi) -> None
     assert (found.name, found.stage, found.attempt, found.phase) == (NAME, "train", 0, "running")
 
 
+def test_a_pod_of_a_lost_node_does_not_keep_the_place_of_its_job_for_ever(server: ScriptedApi) -> None:
+    lost = pod()
+    lost["metadata"]["deletionTimestamp"] = AN_HOUR_AGO
+    server.script("GET pods", listing("9", lost))
+    assert backend(server).list(RUN_ID) == []
+
+
 def test_news_wake_whoever_waits(server: ScriptedApi) -> None:
     woken: list[float] = []
     server.script("GET jobs", listing("6", as_made()))

@@ -318,6 +318,35 @@ def test_an_attempt_past_its_deadline_is_charged_whatever_its_agent_has_said(wor
     assert "limits.stage_time_s" in heard.message
 
 
+def test_a_pod_that_nobody_can_end_may_have_left_its_last_word(world: World) -> None:
+    """Its node was cut off from the cluster, not from the store."""
+    stage = finish(world.plan, "data", {})
+    intent = Intent(run_id=world.run_id, attempt=0, job=JOB, plan=stage, created=0.0)
+    job = build_job(intent, JobSettings(store=StoreSpec(uri="s3://b/x"), namespace="team"))
+    job["metadata"] |= {"resourceVersion": "7", "uid": "j", "creationTimestamp": stamp(9000)}
+    labels = {**job["metadata"]["labels"], "batch.kubernetes.io/job-name": JOB}
+    pod = {"metadata": {"name": "p", "resourceVersion": "8", "labels": labels, "deletionTimestamp": stamp(3600)},
+           "spec": {"nodeName": "gpu-7", "containers": [{"name": "data", "image": "x"}]},
+           "status": {"phase": "Running", "containerStatuses": [
+               {"name": "data", "state": {"running": {}}}]}}  # fmt: skip
+    world.server.script("GET jobs", listing("9", {**job, "status": {}}))
+    world.server.script("GET pods", listing("9", pod))
+    backend = KubernetesBackend(world.server.api(), "demo")
+    reader = StageReader(world.store, world.plan, world.run_id, finish)
+
+    def look() -> Termination | None:
+        seen = Observer(world.store, world.run_id, backend, reader).observe(
+            Session(number=0, begun=0.0), 0, None, False
+        )
+        return seen.jobs["data", 0].hopeless
+
+    unheard = look()
+    assert unheard is not None and "node gpu-7 does not answer" in unheard.message
+    write_ending(world.store, world.run_id, "data", 0, 0, Termination(failure="user", code=1, message="bad record"))
+    heard = look()
+    assert heard is not None and (heard.failure, heard.message) == ("user", "bad record")
+
+
 def test_the_owner_names_the_namespace() -> None:
     assert namespace_of(owner_of("demo", "team")) == "team"
 

@@ -122,6 +122,13 @@ def test_a_job_that_will_never_start_ends_its_attempt() -> None:
     assert verdict(view("a", result(0, "image", message=said.message))).failure == "image", "never tried again"
 
 
+def test_a_job_that_will_never_end_is_recorded_and_deleted() -> None:
+    said = Termination(failure="infrastructure", code=21, message="node gpu-7 does not answer")
+    stuck = replace(job("a", 0, "running"), hopeless=said)
+    assert recorded(view("a", None), stuck) == said
+    assert isinstance(the_one(one(view("a", "infrastructure"), stuck)), DeleteJob)
+
+
 def test_a_stage_that_somebody_else_has_committed_needs_no_job_that_starts() -> None:
     stuck = replace(job("a", 0, "pending"), hopeless=Termination(failure="image", code=10))
     assert one(view("a", None, committed=True), stuck) == []

@@ -28,8 +28,14 @@ class Scene:
     events: list[Object]
     workload: Object | None
 
-    def status(self) -> JobStatus:
-        return job_status(self.job, self.pods, NOW)
+    def status(self, now: float = NOW) -> JobStatus:
+        return job_status(self.job, self.pods, now)
+
+    def after_grace(self, seconds: float) -> JobStatus:
+        """As it is so long after its pods should have ended."""
+        for pod in self.pods:
+            pod["metadata"]["deletionTimestamp"] = "2026-12-01T00:00:00Z"
+        return self.status((unix("2026-12-01T00:00:00Z") or 0.0) + seconds)
 
     def why(self) -> Reason:
         return why_pending(self.job, [pod for pod in self.pods if not is_over(pod)], self.events, self.workload)
@@ -190,17 +196,66 @@ def test_a_container_that_a_mesh_has_put_beside_the_agent_says_nothing() -> None
 
 
 # --- while it goes on -------------------------------------------------------------------------------------------------
+def test_what_runs() -> None:
+    status = scene("running").status()
+    assert (status.phase, status.detail, status.hopeless) == ("running", "", None)
+
+
 @pytest.mark.parametrize(
-    ("name", "detail"),
-    [
-        ("running", ""),
-        ("being-deleted", "being deleted"),
-        ("preempted-saving", "being preempted: saving"),
-    ],
+    ("name", "detail"), [("being-deleted", "being deleted"), ("preempted-saving", "being preempted: saving")]
 )
-def test_what_runs(name: str, detail: str) -> None:
-    status = scene(name).status()
-    assert (status.phase, status.detail) == ("running", detail)
+@pytest.mark.parametrize("seconds", [-1, 299])
+def test_what_is_ending(name: str, detail: str, seconds: float) -> None:
+    status = scene(name).after_grace(seconds)
+    assert (status.phase, status.detail, status.hopeless) == ("running", detail, None)
+
+
+def test_pods_of_a_node_that_does_not_answer_are_not_waited_for() -> None:
+    """Nobody tells how they end, for as long as the Node object is there. The Job goes first, as any other leftover:
+    one that Kueue has suspended would come back."""
+    seen = scene("preempted-saving")
+    seen.pods[0]["spec"]["nodeName"] = "gpu-7"
+    status = seen.after_grace(301)
+    assert (status.phase, status.unheard) == ("running", True)
+    assert status.hopeless is not None and status.hopeless.failure == "infrastructure"
+    assert "node gpu-7 does not answer" in status.hopeless.message
+    deleted = scene("being-deleted").after_grace(301)
+    assert (deleted.phase, deleted.unheard) == ("ended", True)
+    assert deleted.termination is not None and deleted.termination.failure == "infrastructure"
+
+
+def test_one_pod_that_answers_is_waited_for() -> None:
+    seen = scene("being-deleted")
+    alive = json.loads(json.dumps(seen.pods[0]))
+    alive["metadata"].update(name="alive", deletionTimestamp="2036-01-01T00:00:00Z")
+    until = unix(seen.pods[0]["metadata"]["deletionTimestamp"])
+    assert until is not None
+    assert Scene(seen.job, [*seen.pods, alive], [], None).status(until + 301).phase == "running"
+
+
+@pytest.mark.parametrize(("seconds", "over"), [(59, False), (61, True)])
+def test_a_container_of_a_mesh_does_not_keep_an_attempt_open(seconds: float, over: bool) -> None:
+    """It runs on after the agent, so the pod has no end; its Job is deleted then."""
+    seen = scene("exit-1")
+    seen.job["status"]["conditions"] = []
+    seen.pods[0]["status"]["phase"] = "Running"
+    seen.pods[0]["status"]["containerStatuses"].append({"name": "istio-proxy", "state": {"running": {}}})
+    ended = unix(seen.pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"])
+    assert ended is not None
+    status = seen.status(ended + seconds)
+    assert status.phase == "running"
+    assert (status.hopeless.code if status.hopeless is not None else None) == (1 if over else None)
+    seen.pods[0]["metadata"]["deletionTimestamp"] = "2036-01-01T00:00:00Z"
+    assert seen.status(ended + seconds).hopeless is None, "it is ending already"
+
+
+def test_a_job_that_has_ended_says_so_while_it_is_deleted() -> None:
+    """By its time to live, when nobody was there to record its result: it would be run once more."""
+    seen = scene("exit-10")
+    seen.job["metadata"]["deletionTimestamp"] = "2026-12-03T00:00:00Z"
+    status = seen.status()
+    assert status.phase == "ended"
+    assert status.termination is not None and status.termination.failure == "config"
 
 
 def test_pods_that_vanish_before_their_job_has_ended_were_not_pending() -> None:
