@@ -36,6 +36,8 @@ ENV_JOB_NAME = "SFTJOBS_JOB"
 ENV_CACHE = "SFTJOBS_CACHE"
 """Folder for inputs that are shared by the pods of a node; unset for none."""
 ENV_CACHE_GIB = "SFTJOBS_CACHE_GIB"
+ENV_SECRETS = "SFTJOBS_SECRETS"
+"""Names of further variables that hold secrets, joined by commas: what cluster.yaml gives a program, no plan knows."""
 ENV_BUILD_INFO = "SFTJOBS_BUILD_INFO"
 """Set in images: JSON with version, revision and the versions of the libraries of the stage images."""
 

@@ -94,8 +94,9 @@ def read_plan(store: Store, environment: AgentEnvironment) -> StagePlan:
 
 
 def known_secrets(plan: StagePlan | None, store: StoreSpec, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Values that must never appear in a log: those the run knows by name, and the usual ones of the libraries."""
+    """Values that must never appear in a log: those that run and cluster name, and the usual ones of the libraries."""
     variables = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+    variables |= set(environ.get(names.ENV_SECRETS, "").split(","))
     variables |= {item.env for item in (store.access_key, store.secret_key) if item is not None}
     if plan is not None:
         variables |= set(plan.operation.secrets.values())

@@ -30,6 +30,8 @@ def variables(intent: Intent, settings: JobSettings) -> list[dict[str, Any]]:
     }
     if cluster.node_cache is not None:
         values |= {names.ENV_CACHE: names.CACHE_MOUNT, names.ENV_CACHE_GIB: str(cluster.node_cache.max_gib)}
+    if mine.secret_env:
+        values[names.ENV_SECRETS] = ",".join(mine.secret_env)  # so that the agent keeps them out of logs
     secret = sorted({*_secret_variables(intent, settings.store), *mine.secret_env})
     references = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": cluster.secret, "key": name}}} for name in secret

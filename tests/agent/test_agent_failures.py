@@ -9,8 +9,12 @@ from sftjobs import names
 from sftjobs.artifact import checkpoints
 from sftjobs.attempts import Termination
 from sftjobs.names import Exit
+from sftjobs.objects import JobSettings, build_job
 from sftjobs.plan.types import Operation, Resources
+from sftjobs.spec.cluster import ClusterSpec, PodSpec, PodsSpec
+from sftjobs.spec.run import StoreSpec
 from tests.support.agent_runner import AgentBench, until
+from tests.support.chains import intent
 
 
 @pytest.mark.parametrize(
@@ -115,6 +119,23 @@ def test_secrets_are_redacted_everywhere(bench: AgentBench) -> None:
     agent = bench.run(plan, extra=extra)
     assert "token [redacted]!" in bench.log(plan)
     assert agent.termination.message == "RuntimeError: [redacted]"
+    assert "hunter2" not in bench.log(plan) + agent.text
+
+
+def test_secrets_that_the_cluster_gives_a_program_are_redacted(bench: AgentBench) -> None:
+    """`pods.*.secret_env` of cluster.yaml: no plan knows them."""
+    spec = ClusterSpec(pods=PodsSpec(all=PodSpec(secret_env=["WANDB_API_KEY"]), data=PodSpec(secret_env=["OTHER"])))
+    job = build_job(intent("data"), JobSettings(store=StoreSpec(uri="s3://b/x"), cluster=spec))
+    given = {item["name"]: item.get("value", "") for item in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    extra = {
+        names.ENV_SECRETS: given[names.ENV_SECRETS],
+        "WANDB_API_KEY": "hunter2-hunter2",
+        "OTHER": "correct-horse",
+        "TEST_AT_1": "print:hunter2-hunter2 and correct-horse!",
+    }
+    plan = bench.plan()
+    agent = bench.run(plan, extra=extra)
+    assert "[redacted] and [redacted]!" in bench.log(plan)
     assert "hunter2" not in bench.log(plan) + agent.text
 
 
