@@ -18,7 +18,6 @@ from sftjobs.cli.output import console
 from sftjobs.cli.progress import RunProgress
 from sftjobs.controller.loop import Controls
 from sftjobs.errors import SftError, StoreError
-from sftjobs.objects.settings import store_in_cluster
 from sftjobs.release.chain import ReleaseRun, record, run_release
 from sftjobs.release.install import connect, find_helm, install
 from sftjobs.release.owner import owner_of
@@ -61,8 +60,8 @@ def resume_on_cluster(
     api = connect(context, namespace)
     with console(stderr=True).status("installing the chart"):
         release = install(helm, api, plan.name, text, cluster)
-    spec = store_in_cluster(stored_store_spec(text, store), release.cluster)
-    return _follow(ReleaseRun(release, store, spec, plan, run_id), cluster_file, local_folder(Path.cwd()), form)
+    run = ReleaseRun(release, store, stored_store_spec(text, store), plan, run_id)
+    return _follow(run, cluster_file, local_folder(Path.cwd()), form)
 
 
 def _follow(run: ReleaseRun, cluster_file: Path, local: Path, form: str) -> int:

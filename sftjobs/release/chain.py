@@ -35,7 +35,7 @@ class ReleaseRun:
     store: Store
     """As it is reached from here."""
     store_spec: StoreSpec
-    """As pods reach it."""
+    """As run.yaml names it; cluster.yaml says how pods reach it."""
     plan: RunPlan
     run_id: str
 
@@ -49,7 +49,7 @@ def record(release: Release, loaded: Loaded, store: Store, plan: RunPlan | None 
     assert isinstance(spec.store, StoreSpec)
     plan = plan or make(spec, resolve(spec, loaded.folder, store))
     run_id = create_run(store, plan, loaded.text, owner_of(release.name, release.api.namespace))
-    return ReleaseRun(release, store, store_in_cluster(spec.store, release.cluster), plan, run_id)
+    return ReleaseRun(release, store, spec.store, plan, run_id)
 
 
 def run_release(
@@ -69,12 +69,17 @@ def run_release(
 
     def look(seen: Observed) -> None:
         release.look_now_and_then()
+        backend.patience = patience_of(release.cluster)
         notes.note(seen)
         on_tick(seen)
 
     def settings() -> JobSettings:
+        cluster = release.latest()
         return JobSettings(
-            store=run.store_spec, cluster=release.latest(), namespace=release.api.namespace, owner=release.owner
+            store=store_in_cluster(run.store_spec, cluster),
+            cluster=cluster,
+            namespace=release.api.namespace,
+            owner=release.owner,
         )
 
     return run_chain(

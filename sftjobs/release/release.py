@@ -37,12 +37,17 @@ class Release:
         return OwnerReference(name=self.anchor.name, uid=self.anchor.uid)
 
     def latest(self) -> ClusterSpec:
-        """cluster.json as it is now. Raises BackendError; DataError if it cannot be used."""
+        """cluster.json as it is now. Raises BackendError, also if it cannot be used.
+
+        A run that goes on does not end because of an upgrade that does not fit: the next one puts it right.
+        """
         try:
             found = self.api.get("configmaps", names.run_config_name(self.name))
+            self.cluster = cluster_of(found)
         except ApiError as error:
             raise BackendError(str(error), error.retry_after_s) from error
-        self.cluster = cluster_of(found)
+        except DataError as error:
+            raise BackendError(f"{error}; nothing new is started until it is put right by `helm upgrade`") from error
         self._read = time.monotonic()
         return self.cluster
 

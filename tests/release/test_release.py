@@ -17,7 +17,7 @@ from sftjobs.attempts import Intent, Termination
 from sftjobs.backend.base import BackendError, ReleaseGoneError
 from sftjobs.backend.kubernetes import KubernetesBackend
 from sftjobs.canonical import sha256
-from sftjobs.controller.loop import Controls
+from sftjobs.controller.loop import Controls, OnTrouble
 from sftjobs.controller.observe import Observer
 from sftjobs.controller.stage_reader import StageReader
 from sftjobs.errors import DataError
@@ -118,7 +118,9 @@ class World:
         self.plan: RunPlan = make(make_spec(resources=resources), make_facts())
         self.run_id = create_run(self.store, self.plan, RUN_YAML.encode(), owner_of("demo", "team"))
 
-    def controller(self, again: str = "", controls: Controls | None = None) -> Verdict:
+    def controller(
+        self, again: str = "", controls: Controls | None = None, on_trouble: OnTrouble = lambda _: None
+    ) -> Verdict:
         release = read_release(self.server.api(), "demo")
         run = ReleaseRun(release, self.store, StoreSpec(uri="s3://b/x"), self.plan, self.run_id)
         return run_release(
@@ -126,7 +128,7 @@ class World:
             controls=controls or Controls(),
             request=request_of(release, again),
             on_tick=lambda _: None,
-            on_trouble=lambda _: None,
+            on_trouble=on_trouble,
         )
 
     def created(self) -> list[str]:
@@ -197,6 +199,49 @@ def test_a_changed_cluster_yaml_is_for_later_jobs(world: World) -> None:
     world.controller()
     (asked,) = world.server.asked("POST jobs")
     assert asked.body is not None and asked.body["metadata"]["labels"]["team"] == "nlp"
+
+
+def test_another_address_of_the_store_is_for_later_jobs(world: World) -> None:
+    moved = config(store={"endpoint": "http://store.new:8333"})
+    world.server.script("GET configmaps/demo-run", answer(config()), answer(moved))
+    world.server.script("POST jobs", REFUSED)
+    world.controller()
+    (asked,) = world.server.asked("POST jobs")
+    assert asked.body is not None
+    environ = asked.body["spec"]["template"]["spec"]["containers"][0]["env"]
+    (store,) = [json.loads(item["value"]) for item in environ if item["name"] == names.ENV_STORE]
+    assert store == {"uri": "s3://b/x", "endpoint": "http://store.new:8333"}
+
+
+def test_a_cluster_yaml_that_does_not_fit_ends_no_run(world: World) -> None:
+    """An upgrade of the chart with the image of an older controller; the run waits for the next upgrade."""
+    wrong, right = answer(config(quue="team-a")), answer(config(labels={"team": "nlp"}))
+    world.server.script("GET configmaps/demo-run", answer(config()), wrong, right)
+    world.server.script("POST jobs", REFUSED)
+    troubles: list[str] = []
+    world.controller(on_trouble=lambda trouble: troubles.append(trouble.message if trouble else ""))
+    assert "cluster.yaml: quue:" in troubles[0] and "`helm upgrade`" in troubles[0]
+    (asked,) = world.server.asked("POST jobs")
+    assert asked.body is not None and asked.body["metadata"]["labels"]["team"] == "nlp"
+
+
+def test_changed_patience_is_for_jobs_that_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was too short for a slow registry can be made longer while it is waited for, and the other way round."""
+    monkeypatch.setattr(module, "CLUSTER_EVERY_S", 0.2)
+    short, late = config(start_patience_s=60), stamp(7200)
+
+    def made(request: Request) -> Answer:
+        assert request.body is not None
+        world.server.script("GET configmaps/demo-run", answer(short))
+        metadata = {**request.body["metadata"], "resourceVersion": "7", "uid": "j", "creationTimestamp": late}
+        return answer({**request.body, "metadata": metadata, "status": {"startTime": late}}, 201)
+
+    controls = Controls()
+    world.server.script("POST jobs", made)
+    world.server.script(f"DELETE jobs/{JOB}", lambda _: (controls.leave(), answer({}))[1])
+    assert world.controller(controls=controls).outcome == "left"
+    (result,) = [attempt.result for attempt in runs.read_attempts(world.store, world.run_id)["data"]]
+    assert result is not None and result.termination.failure == "infrastructure"
 
 
 def test_leaving_touches_nothing(world: World) -> None:
