@@ -102,6 +102,7 @@ CONTROLLERS_OWN = [
     "pods.controller.env.A=x",
     "pods.all.env.A=y",
     "secret=other",
+    "store.endpoint=https://s3.example.org",
     "labels.team=x",
     "annotations.team=x",
     "proxy.https=http://p:1",
