@@ -16,7 +16,7 @@ from sftjobs.backend.base import BackendError, Job, JobStatus, RefusedJobError, 
 from sftjobs.kube.api import Api, ApiError, Object
 from sftjobs.kube.informer import Informer
 from sftjobs.kube.job_status import Patience, hopeless, is_lost, job_status, orphan_status, pending_since
-from sftjobs.kube.objects import annotation, is_over, name_of
+from sftjobs.kube.objects import annotation, is_over, label, name_of
 from sftjobs.kube.pulls import pull_times
 from sftjobs.kube.reasons import why_pending
 from sftjobs.spec.cluster import ClusterSpec
@@ -28,6 +28,7 @@ NOTES_AFTER_S = 3.0
 NOTES_EVERY_S = 20.0
 """Events are asked for at most so often per pending Job, and only then."""
 JOB_OF_POD = "batch.kubernetes.io/job-name"
+UID_OF_JOB = "batch.kubernetes.io/controller-uid"
 
 
 @dataclass
@@ -78,6 +79,8 @@ class KubernetesBackend:
         self._pods = Informer(self.api, "pods", labels, self.on_change)
         self._notes: dict[str, _Notes] = {}
         self._pulls: dict[str, Mapping[str, float]] = {}
+        self._last_pods: dict[str, Sequence[Object]] = {}
+        """Pods of ended Jobs that the copy did not have, asked for once."""
 
     def create(self, job: Job) -> None:
         """Raises BackendError, RefusedJobError, ReleaseGoneError."""
@@ -103,7 +106,10 @@ class KubernetesBackend:
         by_job: dict[str, list[Object]] = {}
         for pod in pods:
             by_job.setdefault((pod["metadata"].get("labels") or {}).get(JOB_OF_POD, ""), []).append(pod)
-        found = [self._status(job, by_job.pop(name_of(job), [])) for job in jobs]
+        try:
+            found = [self._status(job, [p for p in by_job.pop(name_of(job), []) if _is_of(p, job)]) for job in jobs]
+        except ApiError as error:
+            raise _trouble(error) from error
         now = time.time()
         living = {
             name: [pod for pod in orphans if not is_over(pod) and not is_lost(pod, now)]
@@ -150,7 +156,7 @@ class KubernetesBackend:
         return found
 
     def _status(self, job: Object, pods: Sequence[Object]) -> JobStatus:
-        status = job_status(job, pods, time.time())
+        status = self._heard(job, pods)
         if status.phase != "pending":
             self._notes.pop(status.name, None)
             return replace(status, times={**status.times, **self._pull_of(status.name, pods)})
@@ -164,6 +170,16 @@ class KubernetesBackend:
             notes.failing_since = now
         failing_s = now - notes.failing_since if notes.failing_since is not None else 0.0
         return replace(status, detail=reason.text, hopeless=hopeless(reason, failing_s, pending_s, self.patience))
+
+    def _heard(self, job: Object, pods: Sequence[Object]) -> JobStatus:
+        """Jobs and pods are two copies: before pods count as gone with their last words, the server is asked."""
+        status = job_status(job, pods, time.time())
+        if status.phase != "ended" or not status.unheard:
+            return status
+        if status.name not in self._last_pods:
+            found = self.api.list("pods", f"{JOB_OF_POD}={status.name}").items
+            self._last_pods[status.name] = [pod for pod in found if _is_of(pod, job)]
+        return job_status(job, self._last_pods[status.name] or pods, time.time())
 
     def _notes_of(self, job: Object, pods: Sequence[Object], wanted: bool) -> _Notes:
         """Events about a pending Job; what cannot be read is not worth an error."""
@@ -196,6 +212,11 @@ class KubernetesBackend:
             for name in sorted(subjects)
             for event in self.api.list("events", fields=f"involvedObject.name={name}").items
         ]
+
+
+def _is_of(pod: Object, job: Object) -> bool:
+    """False for a pod of an earlier Job of the same name: one that was deleted by hand is made again."""
+    return label(pod, UID_OF_JOB) in ("", job["metadata"].get("uid"))
 
 
 def patience_of(cluster: ClusterSpec) -> Patience:

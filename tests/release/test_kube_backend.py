@@ -212,6 +212,49 @@ def test_news_wake_whoever_waits(server: ScriptedApi) -> None:
     assert len(woken) > before
 
 
+def ended(*, pods_of: str = "u1", **more: Any) -> tuple[Object, Object]:
+    """A Job that has failed, and its pod, killed for memory."""
+    over = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "lastTransitionTime": AN_HOUR_AGO}
+    killed = {"exitCode": 137, "reason": "OOMKilled", "startedAt": AN_HOUR_AGO, "finishedAt": AN_HOUR_AGO}
+    victim = pod(phase="Failed", containerStatuses=[{"name": "train", "state": {"terminated": killed}}])
+    victim["metadata"]["labels"] |= {module.UID_OF_JOB: pods_of}
+    return {**as_made(**more), "status": {"conditions": [over]}}, victim
+
+
+def test_before_the_pods_of_an_ended_job_count_as_gone_the_server_is_asked(server: ScriptedApi) -> None:
+    """Their watch may have been cut off when they began: a loss of memory would be tried again 10 times, not once."""
+    job, victim = ended()
+    server.script("GET jobs", listing("9", job))
+    server.script("GET pods", listing("1"), listing("9", victim))
+    mine = backend(server)
+    for _ in range(3):
+        (found,) = mine.list(RUN_ID)
+        assert found.termination is not None
+        assert (found.termination.failure, found.unheard) == ("out_of_memory", False)
+    assert [request.query["labelSelector"] for request in server.asked("GET pods")][1:] == [
+        f"{module.JOB_OF_POD}={NAME}"
+    ]
+
+
+def test_pods_that_are_really_gone_are_asked_for_once(server: ScriptedApi) -> None:
+    server.script("GET jobs", listing("9", ended()[0]))
+    server.script("GET pods", listing("1"), status(503, "Unavailable", "starting"), listing("9"))
+    mine = backend(server)
+    with pytest.raises(BackendError, match="starting"):
+        mine.list(RUN_ID)
+    assert [mine.list(RUN_ID)[0].unheard for _ in range(3)] == [True] * 3
+    assert len(server.asked("GET pods")) == 3
+
+
+def test_a_pod_of_an_earlier_job_of_the_same_name_says_nothing_about_this_one(server: ScriptedApi) -> None:
+    """One that was deleted by hand is made again."""
+    victim = ended(pods_of="another")[1]
+    server.script("GET jobs", listing("9", as_made()))
+    server.script("GET pods", listing("9", victim))
+    (found,) = backend(server).list(RUN_ID)
+    assert (found.phase, found.started) == ("pending", None)
+
+
 # --- why it waits -----------------------------------------------------------------------------------------------------
 def test_the_events_of_a_pending_job_are_read_now_and_then(
     server: ScriptedApi, monkeypatch: pytest.MonkeyPatch
