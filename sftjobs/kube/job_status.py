@@ -29,7 +29,7 @@ class Patience:
 
     image_s: float
     pull_s: float
-    """For a registry that is busy or away."""
+    """For a registry that is busy or away, or a node that does not come to it."""
     start_s: float
 
 
@@ -82,7 +82,7 @@ def hopeless(reason: Reason, failing_s: float, pending_s: float, patience: Patie
         return Termination(failure="image", code=Exit.BAD_CONFIG, message=reason.text)
     if reason.kind in ("refused", "config") and failing_s > patience.image_s:
         return Termination(failure="config", code=Exit.BAD_CONFIG, message=reason.text)
-    late = reason.kind == "image-later" and failing_s > patience.pull_s
+    late = reason.kind == "later" and failing_s > patience.pull_s
     if late or (reason.kind in ("unschedulable", "starting") and pending_s > patience.start_s):
         return Termination(failure="infrastructure", code=Exit.INFRASTRUCTURE, message=reason.text)
     return None

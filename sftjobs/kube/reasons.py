@@ -18,15 +18,20 @@ from sftjobs.kube.objects import (
     name_of,
 )
 
-Kind = Literal["queue", "unschedulable", "image", "image-later", "refused", "config", "starting"]
+Kind = Literal["queue", "unschedulable", "image", "later", "refused", "config", "starting"]
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 _BUSY = re.compile(
-    r"\b(429|502|503|504)\b|toomanyrequests|too many requests|timeout|deadline exceeded|connection re(set|fused)"
-    r"|server misbehaving|temporary failure",
+    r"\b(429|50[0234])\b|toomanyrequests|too many requests|timeout|timed out|deadline exceeded|\bEOF\b"
+    r"|connection re(set|fused)|no route to host|network is unreachable|server misbehaving|temporary failure"
+    r"|failed to reserve container name",
     re.IGNORECASE,
 )
-"""In the message of a failed pull: the registry is busy or away, the name is not wrong."""
-_LATER = re.compile(r"exceeded quota|failed calling webhook|timeout|too many requests", re.IGNORECASE)
+"""In the message of a failed pull: the registry is busy or away, the name is not wrong. In that of a container that is
+not made: the node has not come to it, which happens where many start at once."""
+_LATER = re.compile(
+    r"exceeded quota|failed calling webhook|timeout|timed out|deadline exceeded|too many requests|etcdserver",
+    re.IGNORECASE,
+)
 """In the message of a refused pod: there may be room later, or whoever answered may be better. Everything else (Pod
 Security, an admission policy, a LimitRange, a ServiceAccount that is not there) is refused again."""
 _START_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "Pulling", "Pulled")
@@ -37,14 +42,14 @@ class Reason:
     """Why nothing runs yet."""
 
     kind: Kind
-    """queue: Kueue or a quota; image-later: the registry may answer later; refused: pods are refused by the cluster;
+    """queue: Kueue or a quota; later: registry or node may be better soon; refused: pods are refused by the cluster;
     config: the container cannot be made as asked for."""
     text: str
 
     @property
     def is_failure(self) -> bool:
         """True if waiting will probably not help."""
-        return self.kind in ("image", "image-later", "refused", "config")
+        return self.kind in ("image", "later", "refused", "config")
 
 
 def why_pending(job: Object, pods: Sequence[Object], events: Sequence[Object], workload: Object | None) -> Reason:
@@ -90,7 +95,7 @@ def _of_pod(pod: Object, events: Sequence[Object]) -> Reason:
     if reason in IMAGE_REASONS:
         return _image(image_of(pod), message, about)
     if reason in ("CreateContainerConfigError", "CreateContainerError"):
-        return Reason("config", f"the container cannot be made: {message}")
+        return Reason("later" if _BUSY.search(message) else "config", f"the container cannot be made: {message}")
     return _starting(pod, about) if state in ("waiting", NOT_STARTED) else Reason("starting", "starting")
 
 
@@ -103,7 +108,7 @@ def _image(image: str, message: str, events: Sequence[Object]) -> Reason:
         newest = _newest(failed, "Failed")
         message = str(newest["message"]) if newest is not None else message
     text = f"image {image} cannot be pulled: {message}"
-    return Reason("image-later" if _BUSY.search(message.replace(image, "")) else "image", text)
+    return Reason("later" if _BUSY.search(message.replace(image, "")) else "image", text)
 
 
 def _starting(pod: Object, events: Sequence[Object]) -> Reason:

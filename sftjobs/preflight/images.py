@@ -30,7 +30,7 @@ _PROGRAM = "import sftjobs; print(sftjobs.__version__)"
 _SMALL = {"cpu": "10m", "memory": "128Mi", "ephemeral-storage": "64Mi"}
 _TODO: dict[str, str] = {
     "image": "correct images in cluster.yaml, or images.pull_secrets; `make images-push` prints what it has pushed",
-    "image-later": "wait for the registry",
+    "later": "wait for the registry, or the node, that the message names",
     "refused": "correct what the message names in cluster.yaml, or the policy of the namespace",
     "config": "add the key to the Secret that cluster.yaml names (secret)",
     "queue": "make room in the quota of the namespace, or wait",
@@ -150,7 +150,7 @@ def _look(api: Api, trial: _Trial) -> Finding | None:
         return None
     if trial.failing_since is None:
         trial.failing_since = time.monotonic()
-    if trial.why.kind in ("image-later", "unschedulable") or time.monotonic() - trial.failing_since < HOPELESS_AFTER_S:
+    if trial.why.kind in ("later", "unschedulable") or time.monotonic() - trial.failing_since < HOPELESS_AFTER_S:
         return None
     return failed(CHECK, f"{_of(trial)}: {trial.why.text}", _TODO[trial.why.kind])
 

@@ -281,9 +281,9 @@ WAITS = [
     ("image-unknown-host", "image", "no such host"),
     ("image-never-pulled", "image", "sftjobs/none:1 cannot be pulled"),
     ("image-invalid-name", "image", "Sftjobs/None:1 cannot be pulled"),
-    ("image-registry-busy", "image-later", "429 Too Many Requests"),
-    ("image-registry-broken", "image-later", "503 Service Unavailable"),
-    ("image-registry-away", "image-later", "connection refused"),
+    ("image-registry-busy", "later", "429 Too Many Requests"),
+    ("image-registry-broken", "later", "503 Service Unavailable"),
+    ("image-registry-away", "later", "connection refused"),
     ("secret-key-missing", "config", "couldn't find key HF_TOKEN in Secret"),
     ("volume-missing", "starting", 'starting: MountVolume.SetUp failed for volume "ca" : configmap "company-ca" not'),
     ("quota-exceeded", "queue", "exceeded quota: team, requested: requests.cpu=10m"),
@@ -305,12 +305,43 @@ def test_why_it_waits(name: str, kind: str, text: str) -> None:
     why = seen.why()
     assert why.kind == kind
     assert text in why.text
-    assert why.is_failure is (kind in ("image", "image-later", "refused", "config"))
+    assert why.is_failure is (kind in ("image", "later", "refused", "config"))
 
 
 def test_every_recorded_scene_is_looked_at() -> None:
     named = {name for name, *_ in (*ENDINGS, *WAITS)} | {"running", "being-deleted", "preempted-saving"}
     assert {path.stem for path in GOLDEN.glob("*.json")} == named
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "kind"),
+    [
+        ("CreateContainerError", 'failed to reserve container name "train_p_0": name is reserved for "1f"', "later"),
+        ("CreateContainerError", "context deadline exceeded", "later"),
+        ("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition", "later"),
+        ("CreateContainerConfigError", "container has runAsNonRoot and image will run as root", "config"),
+        ("CreateContainerError", 'path "/cache" is mounted on "/" but it is not a shared mount', "config"),
+        ("ErrImagePull", "unexpected status from GET request: 500 Internal Server Error", "later"),
+        ("ErrImagePull", "failed to copy: httpReadSeeker: failed open: unexpected EOF", "later"),
+        ("ErrImagePull", "dial tcp 10.0.0.1:443: connect: no route to host", "later"),
+        ("ErrImagePull", "registry.example:5000/x: not found", "image"),
+    ],
+)
+def test_a_node_or_registry_that_is_slow_is_no_mistake_of_anybody(reason: str, message: str, kind: str) -> None:
+    seen = scene("image-not-found")
+    waiting = seen.pods[0]["status"]["containerStatuses"][0]["state"]["waiting"]
+    waiting.update(reason=reason, message=message)
+    assert seen.why().kind == kind
+
+
+@pytest.mark.parametrize(
+    "message", ["Internal error occurred: etcdserver: request timed out", "context deadline exceeded"]
+)
+def test_a_server_that_is_slow_refuses_nothing(message: str) -> None:
+    seen = scene("pod-security")
+    for item in seen.events:
+        item["message"] = f"Error creating: {message}"
+    assert seen.why().kind == "queue"
 
 
 def test_before_anything_is_known() -> None:
@@ -327,7 +358,7 @@ def test_a_back_off_of_an_older_cluster_forgets_why() -> None:
     seen = scene("image-registry-busy")
     waiting = seen.pods[0]["status"]["containerStatuses"][0]["state"]["waiting"]
     waiting["message"] = 'Back-off pulling image "localhost:5055/busy:1"'
-    assert seen.why().kind == "image-later"
+    assert seen.why().kind == "later"
     assert "429 Too Many Requests" in seen.why().text
     seen.events = []
     assert "Back-off pulling image" in seen.why().text
@@ -369,8 +400,8 @@ def test_the_last_event_of_the_pod_itself_counts() -> None:
         ("image", 91, 91, "image"),
         ("config", 91, 91, "config"),
         ("refused", 91, 91, "config"),
-        ("image-later", 599, 599, None),
-        ("image-later", 601, 601, "infrastructure"),
+        ("later", 599, 599, None),
+        ("later", 601, 601, "infrastructure"),
         ("unschedulable", 0, 3599, None),
         ("unschedulable", 0, 3601, "infrastructure"),
         ("starting", 0, 3601, "infrastructure"),
