@@ -7,6 +7,7 @@ that has gone silent. While it cannot be listed, the copy counts as unknown and 
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -73,11 +74,15 @@ class Informer:
         self._closed.set()
 
     def _run(self) -> None:
-        try:
-            self._follow_on()
-        except Exception as error:  # a thread that ends silently would look like a cluster in which nothing happens
-            self._unknown(ApiError(0, "Defect", f"the watch of {self._resource} has ended: {error!r}"))
-            raise
+        """A thread that ends would look like a cluster in which nothing happens, or leave a controller that waits for
+        ever: whatever it did not understand, it begins anew with a listing."""
+        while not self._closed.is_set():
+            try:
+                self._follow_on()
+            except Exception as error:
+                traceback.print_exception(error)
+                self._unknown(ApiError(0, "Defect", f"the watch of {self._resource} was broken off: {error!r}"))
+                self._closed.wait(MAX_WAIT_S)
 
     def _follow_on(self) -> None:
         wait = FIRST_WAIT_S

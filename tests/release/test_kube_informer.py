@@ -212,8 +212,10 @@ def test_a_listing_that_was_under_way_does_not_hide_what_was_just_made(
     until(lambda: names_of(informer) == [])
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_defect_does_not_look_like_a_quiet_cluster(server: ScriptedApi, start: Callable[..., Informer]) -> None:
+def test_a_defect_does_not_look_like_a_quiet_cluster(
+    server: ScriptedApi, start: Callable[..., Informer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAIT_S", 0.5)
     server.script("GET jobs", listing("5"))
     server.script("WATCH jobs", stream := Stream())
     informer = start()
@@ -221,3 +223,6 @@ def test_a_defect_does_not_look_like_a_quiet_cluster(server: ScriptedApi, start:
     stream.opened.wait(5)
     stream.send(event("ADDED", {"no": "metadata"}))
     until(lambda: is_unknown(informer))
+    server.script("GET jobs", listing("9", thing("new", "8")))
+    until(lambda: not is_unknown(informer))
+    assert names_of(informer) == ["new"], "and does not end a controller either"
