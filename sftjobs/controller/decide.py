@@ -162,7 +162,8 @@ def _result(job: JobStatus, view: StageView, seen: Observed) -> Result:
         attempt=job.attempt,
         termination=_conclude(job.termination, view.committed, seen.halt),
         started=seen.begun.get((job.stage, job.attempt), job.started),
-        finished=job.finished if job.finished is not None else seen.now,
+        # By the clock of a node, which may be ahead: a retry must not wait until ours has come there.
+        finished=min(job.finished, seen.now) if job.finished is not None else seen.now,
         facts=_facts(job, view, seen),
     )
 

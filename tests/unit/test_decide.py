@@ -122,6 +122,14 @@ def test_a_job_that_will_never_start_ends_its_attempt() -> None:
     assert verdict(view("a", result(0, "image", message=said.message))).failure == "image", "never tried again"
 
 
+def test_a_node_whose_clock_is_ahead_does_not_delay_the_next_attempt() -> None:
+    ended = replace(job("a", 0, "ended", "infrastructure"), finished=NOW + 3600)
+    action = the_one(one(view("a", None), ended))
+    assert action.result.finished == NOW
+    earlier = replace(ended, finished=NOW - 60)
+    assert the_one(one(view("a", None), earlier)).result.finished == NOW - 60
+
+
 def test_a_job_that_will_never_end_is_recorded_and_deleted() -> None:
     said = Termination(failure="infrastructure", code=21, message="node gpu-7 does not answer")
     stuck = replace(job("a", 0, "running"), hopeless=said)
