@@ -48,9 +48,13 @@ unit: $(VENV)/.dev  ## the fast tests only
 chart-test: $(VENV)/.dev $(HELM)  ## the chart with the real Helm 3 and 4; no cluster
 	$(BIN)/python hack/run_tiers.py chart
 
-cluster-test: $(VENV)/.dev $(HELM)  ## happy path, backend, chart, images and some faults on a real cluster; 15 min
+cluster-test: $(VENV)/.dev $(HELM)  ## everything on a real cluster but its faults
 	hack/cluster-up
 	$(BIN)/python hack/run_tiers.py cluster
+
+cluster-ci: $(VENV)/.dev $(HELM)  ## happy path, backend, chart, images and nine faults: 15 min
+	hack/cluster-up
+	$(BIN)/python hack/run_tiers.py cluster-ci
 
 fault-test: $(VENV)/.dev $(HELM)  ## every fault that a run on a cluster must survive; 50 min
 	hack/cluster-up
@@ -98,4 +102,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit chart-test cluster-test fault-test chart-package generate crash-test bench bench-store bench-cluster images images-push images-lint lock clean
+.PHONY: help install demo test lint unit chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-cluster images images-push images-lint lock clean

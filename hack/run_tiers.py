@@ -22,9 +22,16 @@ LINT: list[list[str]] = [
     [sys.executable, "-m", "sftjobs.spec.docs", "--check"],
     [sys.executable, "-m", "sftjobs.cli.reference", "--check"],
 ]
+CLUSTER = ROOT / "tests" / "cluster"
+FAULTS = sorted(str(path) for path in CLUSTER.glob("test_fault_*.py"))
 SELECTIONS: dict[str, list[str]] = {
-    "cluster": ["-m", "not long", "tests/cluster"],
-    "fault": sorted(str(path) for path in (ROOT / "tests" / "cluster").glob("test_fault_*.py")),
+    "cluster": [str(CLUSTER), *(f"--ignore={path}" for path in FAULTS)],
+    "fault": FAULTS,
+    # What a change must pass, in a quarter of an hour: happy path, backend, chart, images and nine faults.
+    "cluster-ci": [
+        str(CLUSTER / f"test_{name}.py")
+        for name in ("happy_path", "fault_pods", "conformance", "chart_install", "images", "preflight")
+    ],
 }
 """Tiers that are not simply a folder of their name."""
 NO_TESTS = 5  # pytest's exit code; a tier without tests is a mistake here

@@ -10,7 +10,6 @@ from tests.support.cluster_run import IMAGES, ClusterRun, seconds_between
 from tests.support.lab import Object
 from tests.support.whole_run import WholeRun
 
-pytestmark = pytest.mark.long
 VERDICT_S = 120
 NO_IMAGE = "registry.invalid/sftjobs/train:none"
 

@@ -9,8 +9,6 @@ from tests.support.cluster_run import ClusterRun
 from tests.support.disturbed import attempt_kept, newest_save
 from tests.support.whole_run import WholeRun
 
-pytestmark = pytest.mark.long
-
 AWAY_S = 60.0
 
 

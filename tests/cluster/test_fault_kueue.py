@@ -11,8 +11,6 @@ from tests.support.disturbed import in_the_middle
 from tests.support.lab import Cluster, Object
 from tests.support.whole_run import WholeRun
 
-pytestmark = pytest.mark.long
-
 AWAY_S = 60.0
 KUEUE = ("deployment/kueue-controller-manager", "-n", "kueue-system")
 _API = "kueue.x-k8s.io/v1beta1"

@@ -13,8 +13,6 @@ from tests.support.faultproxy import FOREVER, Fault, Forward, Request, Response
 from tests.support.pod_store import PodStore
 from tests.support.whole_run import WholeRun
 
-pytestmark = pytest.mark.long
-
 FLOOD_MB = 200
 
 

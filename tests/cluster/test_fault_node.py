@@ -10,8 +10,6 @@ from tests.support.cluster_run import ClusterRun
 from tests.support.disturbed import attempt_kept, attempt_lost
 from tests.support.whole_run import WholeRun
 
-pytestmark = pytest.mark.long
-
 KUBELET_AWAY_S = 20.0
 
 

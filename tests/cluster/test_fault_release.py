@@ -9,8 +9,6 @@ from tests.support.cluster_run import ClusterRun
 from tests.support.disturbed import in_the_middle
 from tests.support.whole_run import WholeRun
 
-pytestmark = pytest.mark.long
-
 
 @pytest.fixture(scope="class")
 def run(new_run: Callable[..., ClusterRun]) -> ClusterRun:

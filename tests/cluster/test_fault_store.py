@@ -12,8 +12,6 @@ from tests.support.disturbed import in_the_middle, newest_save
 from tests.support.pod_store import SECRET, PodStore
 from tests.support.whole_run import WholeRun
 
-pytestmark = pytest.mark.long
-
 AWAY_S = 60.0
 
 
