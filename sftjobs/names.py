@@ -120,12 +120,13 @@ def is_run_name(text: str) -> bool:
 
 
 def job_name(run: str, stage: str, attempt: int) -> str:
-    """`<run>-<stage>-a<n>`, deterministic, at most 45 characters.
+    """`<run>-<stage>-a<n>`, deterministic, at most 45 characters; a few more after 99 attempts.
 
-    Raises ValueError if it would be longer: the planner checks names before anything runs.
+    Raises ValueError if it would be longer: the planner checks names before anything runs. It cannot know how often a
+    stage is preempted, and the limit leaves room (63 for the host name of a pod) so that such a run need not end.
     """
     name = f"{run}-{stage}-a{attempt}"
-    if len(name) > MAX_JOB_NAME:
+    if len(name) > MAX_JOB_NAME + max(0, len(str(attempt)) - 2):
         raise ValueError(f"job name {name!r} has {len(name)} characters, at most {MAX_JOB_NAME} are allowed")
     return name
 

@@ -45,3 +45,11 @@ def test_job_names_fit() -> None:
     assert names.job_name("a" * 30, "eval-tuned", 99) == "a" * 30 + "-eval-tuned-a99"
     with pytest.raises(ValueError, match="at most 45"):
         names.job_name("a" * 30, "eval-something-long", 0)
+
+
+def test_the_hundredth_attempt_has_a_name() -> None:
+    """Preemptions are free of charge, so nothing limits how many there are: the controller must not end of them."""
+    for attempt in (100, 99_999):
+        name = names.job_name("a" * 30, "eval-tuned", attempt)
+        assert name.endswith(f"-a{attempt}")
+        assert len(f"{name}-{10_000}") <= 63, "host name of a pod"
