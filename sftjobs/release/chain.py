@@ -16,7 +16,7 @@ from sftjobs.plan.make import make
 from sftjobs.plan.types import RunPlan
 from sftjobs.release.owner import owner_of
 from sftjobs.release.release import Release
-from sftjobs.release.waiting import WaitingNotes
+from sftjobs.release.waiting import NotedBackend, WaitingNotes
 from sftjobs.report.publish import publish
 from sftjobs.runs import Verdict, create_run
 from sftjobs.spec.load import Loaded
@@ -86,7 +86,7 @@ def run_release(
         run.store,
         run.plan,
         run.run_id,
-        backend,
+        NotedBackend(backend, notes),
         settings=settings,
         on_tick=look,
         on_trouble=on_trouble,

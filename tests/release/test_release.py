@@ -20,6 +20,7 @@ from sftjobs.canonical import sha256
 from sftjobs.controller.loop import Controls, OnTrouble
 from sftjobs.controller.observe import Observer
 from sftjobs.controller.stage_reader import StageReader
+from sftjobs.controller.status import run_state
 from sftjobs.errors import DataError
 from sftjobs.kube.api import ApiError, Object
 from sftjobs.objects import JobSettings, build_job
@@ -27,6 +28,7 @@ from sftjobs.plan.finish import finish
 from sftjobs.plan.make import make
 from sftjobs.plan.types import RunPlan
 from sftjobs.release import release as module
+from sftjobs.release import waiting
 from sftjobs.release.chain import ReleaseRun, request_of, run_release
 from sftjobs.release.owner import namespace_of, owner_of
 from sftjobs.release.release import Release, read_release
@@ -242,6 +244,25 @@ def test_changed_patience_is_for_jobs_that_wait(world: World, monkeypatch: pytes
     assert world.controller(controls=controls).outcome == "left"
     (result,) = [attempt.result for attempt in runs.read_attempts(world.store, world.run_id)["data"]]
     assert result is not None and result.termination.failure == "infrastructure"
+
+
+def test_status_says_why_the_cluster_takes_no_job_yet(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no Job whose pods could be looked at: without a note the stage would seem to be starting."""
+    monkeypatch.setattr(waiting, "SETTLED_S", 0.1)
+    controls, asked = Controls(), []
+
+    def full(request: Request) -> Answer:
+        asked.append(request)
+        if len(asked) == 3:
+            controls.leave()
+        return status(403, "Forbidden", 'jobs.batch "x" is forbidden: exceeded quota: team, used: count/jobs.batch=5')
+
+    world.server.script("POST jobs", full)
+    assert world.controller(controls=controls).outcome == "left"
+    stage = run_state(world.store, world.run_id).stages[0]
+    assert stage.state == "waiting"
+    assert "does not take its job yet" in stage.message and "exceeded quota: team" in stage.message
+    assert world.kinds().count(names.EVENT_WAITING) == 1
 
 
 def test_leaving_touches_nothing(world: World) -> None:
