@@ -137,7 +137,8 @@ def _begin(store: Store, run_id: str, observer: Observer, request: str | None, n
     if last is not None and verdict is not None and request is not None and last.request == request:
         return verdict
     views = observer.stages.read()
-    attempts = {name: len(view.attempts) for name, view in views.items()}
+    # An attempt that is open goes on in this session, and counts in it: its release may have been installed anew.
+    attempts = {name: len(view.attempts) - (view.open is not None) for name, view in views.items()}
     committed = [name for name, view in views.items() if view.committed]
     return begin_session(store, run_id, attempts, committed, now, request or "")
 

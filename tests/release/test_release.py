@@ -184,6 +184,19 @@ def test_another_installation_is_another_request(world: World) -> None:
     assert owners == ["u1", "u2"], "each Job goes with its installation"
 
 
+def test_an_attempt_that_outlives_its_installation_counts_in_the_next_one(world: World) -> None:
+    """Uninstalled in the middle of a stage, and installed again: it is that attempt that goes on, and no cache hit."""
+    controls = Controls()
+    world.server.script("POST jobs", lambda _: (controls.leave(), status(503, "Unavailable", "starting"))[1])
+    world.controller(controls=controls)
+    world.server.script("GET configmaps/demo-anchor", answer(anchor("u2")))
+    world.server.script("POST jobs", REFUSED)
+    assert world.controller().failure == "config"
+    assert world.created() == [JOB, JOB], "a mistake is not tried again"
+    session = runs.current_session(world.store, world.run_id)
+    assert session is not None and (session.number, session.attempts["data"]) == (1, 0)
+
+
 def test_an_uninstalled_release_makes_nothing(world: World) -> None:
     release = read_release(world.server.api(), "demo")
     world.server.script("GET configmaps/demo-anchor", answer(anchor()), status(404, "NotFound", "none"))
