@@ -193,7 +193,7 @@ class KubernetesBackend:
             notes.events = [item for item in events if item["involvedObject"].get("name") in subjects]
             if job["spec"].get("suspend"):
                 found = self.api.list("workloads", f"kueue.x-k8s.io/job-uid={job['metadata']['uid']}").items
-                notes.workload = found[0] if found else None
+                notes.workload = found[0] if found else {}
         except ApiError:
             pass
         return notes

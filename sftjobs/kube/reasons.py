@@ -53,7 +53,8 @@ class Reason:
 
 
 def why_pending(job: Object, pods: Sequence[Object], events: Sequence[Object], workload: Object | None) -> Reason:
-    """`pods` are those of the Job that are not over; `events` are about the Job and its pods."""
+    """`pods` are those of the Job that are not over; `events` are about the Job and its pods; `workload` is empty if
+    Kueue has made none, and None if that is not known."""
     if job["spec"].get("suspend"):
         return Reason("queue", _queue(job, workload))
     if not pods:
@@ -67,6 +68,8 @@ def _queue(job: Object, workload: Object | None) -> str:
     text = f"waiting for quota in {queue}"
     if workload is None:
         return text
+    if not workload:
+        return f"{text}: Kueue has made no Workload for it; is Kueue running, and does it manage Jobs here?"
     for kind in ("Evicted", "QuotaReserved"):
         found = conditions(workload).get(kind) if kind == "Evicted" else false_condition(workload, kind)
         if found is not None and found.get("message"):

@@ -295,6 +295,17 @@ def test_a_job_in_a_queue_says_what_the_queue_says(server: ScriptedApi) -> None:
     assert server.asked("GET workloads")[0].query == {"labelSelector": "kueue.x-k8s.io/job-uid=u1"}
 
 
+def test_a_queue_without_kueue_is_told_from_a_queue_without_quota(server: ScriptedApi) -> None:
+    """Nobody would ever start the Job."""
+    queued = as_made(labels={**JOB["metadata"]["labels"], names.LABEL_QUEUE: "team-a"})
+    queued["spec"] = {**queued["spec"], "suspend": True}
+    server.script("GET jobs", listing("9", queued))
+    server.script("GET workloads", listing("9"))
+    assert "Kueue has made no Workload for it" in backend(server).list(RUN_ID)[0].detail
+    server.script("GET workloads", status(403, "Forbidden", "may not"))
+    assert backend(server).list(RUN_ID)[0].detail == "waiting for quota in team-a", "not known"
+
+
 def test_an_image_is_waited_for_only_so_long(server: ScriptedApi) -> None:
     server.script("GET jobs", listing("9", as_made()))
     server.script("GET pods", listing("9", STUCK))
