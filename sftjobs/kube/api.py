@@ -22,6 +22,8 @@ Object = dict[str, Any]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 CONNECT_S = 5.0
 READ_S = 20.0
+MAX_RETRY_AFTER_S = 300.0
+"""Whatever a proxy asks for: a controller that sleeps for a day would look like one that works."""
 USER_AGENT = "sftjobs"
 SILENT = "Silent"
 """Reason of the ApiError of a watch on which nothing was heard for too long."""
@@ -310,7 +312,7 @@ def _of_response(method: str, path: str, response: urllib3.BaseHTTPResponse) -> 
         body = {}
     wait = response.headers.get("Retry-After", "")
     error = _of_status(response.status, body if isinstance(body, dict) else {}, f"{method} {path}")
-    error.retry_after_s = float(wait) if wait.isdecimal() else None
+    error.retry_after_s = min(float(wait), MAX_RETRY_AFTER_S) if wait.isdecimal() else None
     return error
 
 

@@ -58,7 +58,9 @@ def test_a_refusal_has_the_words_of_the_server(code: int, passes: bool) -> None:
     assert error.may_pass is passes
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("", None)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), ("86400", 300.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("", None)]
+)
 def test_retry_after(header: str, seconds: float | None) -> None:
     with ScriptedApi() as server:
         server.script("GET jobs/a", status(429, "TooManyRequests", "later", Retry_After=header))
