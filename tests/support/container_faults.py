@@ -56,8 +56,8 @@ def _pid_inside(pid: int) -> int:
 def run_out_of_memory(run: ClusterRun, stage: str, victim: Victim) -> None:
     """Fill the container until the kernel kills the victim: the rank alone, or process 1 and with it all others.
 
-    Which process the kernel takes is decided by its score, its size and an offset, so the victim's offset is raised; the
-    offset of all others is low enough if the pod requests some GiB. Where one process takes the whole container with it
+    Which process the kernel takes is decided by its score, its size and an offset, so the victim's offset is raised;
+    that of all others is low enough if the pod requests some GiB. Where one process takes the whole container with it
     (cgroup v2 with memory.oom.group), both faults are the same.
     """
     pod = run.running_pod(stage)
