@@ -72,11 +72,17 @@ def _place(view: StageView, name: str, seen: Observed, retries: RetrySpec) -> Pl
         return Place("failed", view.refusal.message, view.refusal.failure)
     if view.plan is None:
         return Place("blocked")
-    before = seen.session.attempts.get(name, 0)
-    judgement = judge([a.result for a in view.attempts[before:] if a.result is not None], retries)
+    judgement = judge(_charged(view, name, seen), retries)
     if isinstance(judgement, GiveUp):
         return Place("failed", judgement.message, judgement.failure)
     return _when(judgement, view, seen)
+
+
+def _charged(view: StageView, name: str, seen: Observed) -> list[Result]:
+    """Results of this session. One that ended before it began is of the past, even if nobody could record it then."""
+    before, begun = seen.session.attempts.get(name, 0), seen.session.begun
+    ended = [(attempt.intent.created, attempt.result) for attempt in view.attempts[before:]]
+    return [result for created, result in ended if result is not None and max(created, result.finished) >= begun]
 
 
 def _when(judgement: TryAgain, view: StageView, seen: Observed) -> Place:

@@ -239,6 +239,14 @@ def test_a_new_session_forgives_the_failures_before_it() -> None:
     assert action.intent.attempt == 1
 
 
+@pytest.mark.parametrize(("ended", "kind"), [(NOW + 1, "ready"), (NOW + 6, "failed")])
+def test_an_attempt_counts_in_the_session_in_which_it_ended(ended: float, kind: str) -> None:
+    """Open in the store when the session began, which was read-only: what ended before the request is forgiven."""
+    stage = view("a", result(0, "config", finished=ended))
+    seen = observed({"a": stage}, session=Session(number=1, begun=NOW + 5), now=NOW + 1e6)
+    assert places_of(ONE, seen)["a"].kind == kind
+
+
 # --- others at work -------------------------------------------------------------------------------------------------
 def test_a_held_lease_is_waited_for_without_a_job() -> None:
     stage = view("a", busy="agent of train, attempt 0 (pid 7 on gpu3)")
