@@ -9,6 +9,7 @@ many       50 controller processes on this machine, stage pods on kwok nodes (ma
 It needs the lab, whose audit log says when a request arrived. A machine that does something else besides shows it.
 """
 
+import json
 import statistics
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from sftjobs import names
 from tests.bench.many_controllers import bench_many
 from tests.support.audit import AuditLog, job_creates
 from tests.support.cluster_run import ClusterRun, prepare_run, seconds_between
+from tests.support.container_faults import agent_of
 from tests.support.disturbed import in_the_middle
 from tests.support.faultproxy import FOREVER, Fault, Forward, Request, Response
 from tests.support.lab import Cluster, find_cluster
@@ -194,8 +196,6 @@ def controller_process(run: ClusterRun) -> psutil.Process:
 
 def bench_lost(bench: Bench) -> None:
     """Process 1 of the pod gets KILL: nothing is saved, nothing is said."""
-    from tests.support.container_faults import agent_of
-
     interval = [
         ("checkpoint_every_s: 1", f"checkpoint_every_s: {SAVE_INTERVAL_S}"),
         ("max_steps: 60", "max_steps: 2000"),
@@ -223,8 +223,6 @@ def progress_of(run: ClusterRun) -> tuple[int, float]:
     """The last step that the program has reported to the agent, and steps per second of late."""
     pod = run.running_pod("train")
     text = run.exec(pod, "tail", "-n", "50", f"{names.SCRATCH_MOUNT}/progress.jsonl")
-    import json
-
     lines = [line for line in map(json.loads, text.splitlines()) if line["phase"] == "train"]
     seconds = lines[-1]["t"] - lines[0]["t"]
     return lines[-1]["step"], (lines[-1]["step"] - lines[0]["step"]) / max(seconds, 0.1)
