@@ -49,6 +49,7 @@ RULES: dict[str, tuple[str, ...]] = {
     'labels={"app.kubernetes.io/name":"x"}': ("app.kubernetes.io/name is set by the chart itself",),
     'labels={"kueue.x-k8s.io/queue-name":"q"}': ("would also queue the controller", "Set `queue`"),
     'pods.data.env={"SFTJOBS_STORE":"x"}': ("pods.data.env: SFTJOBS_STORE is set by sftjobs itself", "take it out"),
+    'pods.train.secret_env=["SFTJOBS_RUN_ID"]': ("pods.train.secret_env: SFTJOBS_RUN_ID is set by sftjobs itself",),
     'pods.train.volumes=[{"name":"tmp","emptyDir":{}}]': ("pods.train.volumes: a volume called tmp is there already",),
     'webhook={"url":"http://a","url_from":{"env":"A"}}': ("both url and url_from", "Keep url_from if"),
     'queue_priority="high"': ("queue_priority: 'high' has no meaning without `queue`", "priority_class"),

@@ -52,11 +52,13 @@ What JSON Schema cannot say, or not in words that help. Each message gives the v
 
 {{- define "sft-run.validate.pods" -}}
 {{- range $role, $pod := .Values.pods }}
-{{- range $name, $_ := $pod.env }}
+{{- range $field, $names := dict "env" (keys $pod.env) "secret_env" $pod.secret_env }}
+{{- range $name := $names }}
 {{- if hasPrefix "SFTJOBS_" $name }}
 {{- include "sft-run.refuse" (printf
-    "pods.%s.env: %s is set by sftjobs itself. Names that begin with SFTJOBS_ are not free; take it out."
-    $role $name) }}
+    "pods.%s.%s: %s is set by sftjobs itself. Names that begin with SFTJOBS_ are not free; take it out."
+    $role $field $name) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $volume := $pod.volumes }}
