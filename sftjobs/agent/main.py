@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from sftjobs.agent.attempt import Attempt
@@ -49,7 +50,7 @@ def main() -> int:
             if termination.failure != "committed":  # COMMIT says that better
                 write_ending(store, *where, termination)
     except Exception as error:
-        termination = _explained(error)
+        termination = explained(error, _print)
         print(f"agent: {termination.message}", file=sys.stderr)
     write_termination(termination_log(os.environ), termination)
     crash_point("after-termination")
@@ -66,7 +67,7 @@ def _logged(environment: AgentEnvironment, store: Store, plan: StagePlan, stop: 
         try:
             termination = Attempt(environment, store, plan, stop, log).run()
         except Exception as error:
-            termination = _explained(error)
+            termination = explained(error, log.say)
         termination = termination.model_copy(update={"message": log.redacted(termination.message)})
         end = f"{termination.failure} (exit {termination.code}) after {time.monotonic() - started:.1f} s"
         log.say(f"{end}: {termination.message}" if termination.message else end)
@@ -76,10 +77,14 @@ def _logged(environment: AgentEnvironment, store: Store, plan: StagePlan, stop: 
         shipper.close(min(LOG_PATIENCE_S, plan.operation.hang_after_s, max(1.0, left_s)))
 
 
-def _explained(error: Exception) -> Termination:
+def explained(error: Exception, say: Callable[[str], None]) -> Termination:
     """What an exception means. Only one that nobody foresaw is shown with its traceback."""
     if isinstance(error, StopRequested):
         return Termination(failure="stopped", code=Exit.STOPPED, message="stopped on request, with nothing to save")
     if not isinstance(error, SftError | OSError):
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip())
     return of_error(error)
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -10,6 +10,7 @@ import pytest
 
 from sftjobs.agent import logs
 from sftjobs.agent.logs import Log, Shipper
+from sftjobs.agent.main import explained
 from sftjobs.store.folder import FolderStore
 from tests.support.agent_runner import until
 
@@ -139,3 +140,16 @@ def test_a_line_without_end_is_passed_on_in_pieces(monkeypatch: pytest.MonkeyPat
     until(lambda: sum(map(len, shipped)) >= 90, "the pieces")
     os.close(writing)
     log.wait(5)
+
+
+def test_a_defect_of_the_agent_is_in_the_log_and_tells_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
+    """In a pod nobody sees its own output for long."""
+    shipped: list[bytes] = []
+    log = Log(["secret-value"], shipped.append)
+    try:
+        raise ValueError("key secret-value is refused")
+    except ValueError as error:
+        assert explained(error, log.say).failure == "infrastructure"
+    text = b"".join(shipped).decode()
+    assert "Traceback" in text and "ValueError: key [redacted] is refused" in text
+    assert "secret-value" not in text + capfd.readouterr().err
