@@ -19,7 +19,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
 
 Object = dict[str, Any]
-Propagation = Literal["Background", "Foreground", "Orphan"]
+Propagation = Literal["Background", "Foreground"]
 CONNECT_S = 5.0
 READ_S = 20.0
 MAX_RETRY_AFTER_S = 300.0
@@ -164,11 +164,6 @@ class Api:
             },
         }
         return self._review(_LOCAL_REVIEWS.format(namespace=quote(space)), "LocalSubjectAccessReview", spec)
-
-    def version(self) -> tuple[int, int]:
-        """Major and minor version of the server."""
-        found = self._json("GET", "/version")
-        return int(found["major"]), int(found["minor"].rstrip("+"))
 
     def _review(self, path: str, kind: str, spec: Object) -> bool:
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}

@@ -123,15 +123,13 @@ def test_deleting_what_is_not_there_is_no_error() -> None:
     assert bodies[1] == {"propagationPolicy": "Background"}
 
 
-def test_may_and_version_and_log() -> None:
+def test_may_and_log() -> None:
     with ScriptedApi() as server:
         server.script("POST selfsubjectaccessreviews", answer({"status": {"allowed": True}}), answer({"status": {}}))
-        server.script("GET version", answer({"major": "1", "minor": "31+"}))
         server.script("GET pods/p/log", Answer(200, "Zeile \N{SNOWMAN}\n".encode() + b"\xff"))
         api = server.api()
         assert api.may("list", "nodes", everywhere=True) is True
         assert api.may("create", "jobs", "batch") is False
-        assert api.version() == (1, 31)
         assert api.log("p", tail=3) == "Zeile \N{SNOWMAN}\n\N{REPLACEMENT CHARACTER}"
     everywhere, here = (request.body for request in server.asked("POST selfsubjectaccessreviews"))
     assert everywhere is not None and "namespace" not in everywhere["spec"]["resourceAttributes"]
