@@ -71,7 +71,8 @@ class TestAdmission:
 
 def test_unschedulable_gpu(new_run: Callable[..., ClusterRun]) -> None:
     """The scheduler's own words are in the status line; cancel ends the wait and leaves nothing."""
-    run = new_run("gpu", changes=[("  eval: {threads_per_process: 1,", "  eval: {gpus_per_node: 99,")])
+    gpus = ("  train: {threads_per_process: 1,", "  train: {gpus_per_node: 16,")
+    run = new_run("gpu", changes=[gpus, ("global_batch_size: 8", "global_batch_size: 16")])
     run.install()
     run.until(
         lambda: "Insufficient nvidia.com/gpu" in stage_message(run, "eval-base"),
