@@ -75,7 +75,7 @@ def test_unschedulable_gpu(new_run: Callable[..., ClusterRun]) -> None:
     run = new_run("gpu", changes=[gpus, ("global_batch_size: 8", "global_batch_size: 16")])
     run.install()
     run.until(
-        lambda: "Insufficient nvidia.com/gpu" in stage_message(run, "eval-base"),
+        lambda: "Insufficient nvidia.com/gpu" in stage_message(run, "train"),
         "the scheduler's words are in the status",
     )
     run.whole.cli("cancel", run.name)
