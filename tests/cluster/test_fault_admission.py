@@ -82,7 +82,7 @@ def test_unschedulable_gpu(new_run: Callable[..., ClusterRun]) -> None:
     run.until(run.controller_ended, "the controller has ended", 60)
     state = run.state()
     assert state is not None and state.state == "cancelled"
-    assert not run.cluster.get("pods", run.namespace, names.LABEL_STAGE)
+    assert not run.cluster.get("pods", run.namespace, f"{names.LABEL_STAGE}=train")
     run.uninstall()
 
 
