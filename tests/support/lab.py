@@ -38,6 +38,8 @@ class Cluster:
         self.faults = faults
         self.audit_log = home / "audit.log" if home is not None else None
         """One JSON line per request to the API server; None where it cannot be read."""
+        self.nodes: set[str] = set()
+        """Those that were ready when the tests began."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout_s: float = 120.0) -> str:
         """Its stdout; the test fails with its stderr if it does."""
@@ -110,13 +112,17 @@ class Cluster:
             parts.append(f"--- {name}\n{state}\n{log}")
         return "\n".join(parts)
 
+    def ready_nodes(self) -> set[str]:
+        """Nodes that are ready and take pods."""
+        nodes = json.loads(self.kubectl("get", "nodes", "-o", "json", "--request-timeout=5s"))["items"]
+        return {node["metadata"]["name"] for node in nodes if _is_ready(node)}
+
     def wait_healthy(self, seconds: float = 180.0) -> None:
-        """Until the API server answers and every node is ready and takes pods: a test leaves it as it found it."""
+        """Until the API server answers and every node is ready that was: a test leaves them as it found them."""
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
-                nodes = json.loads(self.kubectl("get", "nodes", "-o", "json", "--request-timeout=5s"))["items"]
-                if all(_is_ready(node) for node in nodes):
+                if self.ready_nodes() >= self.nodes:
                     return
             assert time.monotonic() < deadline, f"the cluster is not healthy after {seconds} s"
             time.sleep(0.5)
@@ -134,6 +140,12 @@ def _is_ready(node: Object) -> bool:
 
 def find_cluster() -> Cluster:
     """Start the lab if that is what there is. In CI a cluster that is missing is a failure, never a skip."""
+    found = _find_cluster()
+    found.nodes = found.ready_nodes()
+    return found
+
+
+def _find_cluster() -> Cluster:
     if os.environ.get("SFTJOBS_CLUSTER_TESTS") == "1" and os.environ.get("KUBECONFIG"):
         return _named_cluster(Path(os.environ["KUBECONFIG"]))
     lab = Path(os.environ.get("CLUSTER_LAB", ROOT.parent / "shared" / "cluster")).resolve()
