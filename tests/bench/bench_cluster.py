@@ -37,7 +37,7 @@ SIDE_BY_SIDE = 4
 IDLE_S = 120.0
 KILLS = 3
 SAVE_INTERVAL_S = 5
-LONG = [("max_steps: 60", "max_steps: 4000"), ("epochs: 20", "epochs: 500")]
+LONG = [("max_steps: 60", "max_steps: 10000"), ("epochs: 20", "epochs: 1000")]
 SMALL = [("{threads_per_process: 1}", "{threads_per_process: 1, memory_gib: 2, disk_gib: 1}")]
 
 
