@@ -52,7 +52,7 @@ class RefusedJobError(Exception):
 
 
 class Backend(Protocol):
-    """Both implementations pass the conformance suite in tests/chain. Every method may raise BackendError."""
+    """Both implementations pass tests/support/conformance.py. Every method may raise BackendError."""
 
     def create(self, job: Job) -> None:
         """Start a Job. Succeeds if this very Job (same name, same run id and stage key) exists already.
