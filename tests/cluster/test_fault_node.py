@@ -22,16 +22,19 @@ def run(new_run: Callable[..., ClusterRun]) -> ClusterRun:
 
 
 class TestNode:
-    """Three faults in one run."""
+    """Three faults in one run; the one during which training goes on comes last."""
 
-    def test_kubelet_killed_and_restarted(self, run: ClusterRun) -> None:
-        """Containers do not need it: training goes on, and so does the run."""
-        with attempt_kept(run):
-            run.cluster.faults.kill("kubelet")
+    def test_node_drained_and_uncordoned(self, run: ClusterRun) -> None:
+        """Everything goes, the controller too; while the node is cordoned the run waits."""
+        with attempt_lost(run, "stopped", "infrastructure"):
+            node = run.pods("train")[0]["spec"]["nodeName"]
+            # Not Kueue: on the one node of the lab nothing can take its place, and without its webhook no pod can end.
+            ours = f"--pod-selector={names.LABEL_RUN}={run.name}"
             try:
-                time.sleep(KUBELET_AWAY_S)
+                run.cluster.kubectl("drain", node, ours, "--delete-emptydir-data", "--force", timeout_s=300)
+                assert not run.pods("train")
             finally:
-                run.cluster.faults.start("kubelet")
+                run.cluster.kubectl("uncordon", node)
             run.cluster.wait_healthy()
 
     def test_controller_evicted(self, run: ClusterRun) -> None:
@@ -49,17 +52,14 @@ class TestNode:
         job = run.controller_job()
         assert job is not None and not job["status"].get("failed"), job
 
-    def test_node_drained_and_uncordoned(self, run: ClusterRun) -> None:
-        """Everything goes, the controller too; while the node is cordoned the run waits."""
-        with attempt_lost(run, "stopped", "infrastructure"):
-            node = run.pods("train")[0]["spec"]["nodeName"]
-            # Not Kueue: on the one node of the lab nothing can take its place, and without its webhook no pod can end.
-            ours = f"--pod-selector={names.LABEL_RUN}={run.name}"
+    def test_kubelet_killed_and_restarted(self, run: ClusterRun) -> None:
+        """Containers do not need it: training goes on, and so does the run."""
+        with attempt_kept(run):
+            run.cluster.faults.kill("kubelet")
             try:
-                run.cluster.kubectl("drain", node, ours, "--delete-emptydir-data", "--force", timeout_s=300)
-                assert not run.pods("train")
+                time.sleep(KUBELET_AWAY_S)
             finally:
-                run.cluster.kubectl("uncordon", node)
+                run.cluster.faults.start("kubelet")
             run.cluster.wait_healthy()
 
     def test_the_run_ends_as_if_undisturbed(self, run: ClusterRun, undisturbed: WholeRun) -> None:
