@@ -7,7 +7,7 @@ import pytest
 
 from sftjobs import names
 from tests.support.cluster_run import ClusterRun
-from tests.support.container_faults import fill_scratch, flood_log
+from tests.support.container_faults import agent_of, fill_scratch, flood_log
 from tests.support.disturbed import attempt_kept, attempt_lost
 from tests.support.faultproxy import FOREVER, Fault, Forward, Request, Response
 from tests.support.pod_store import PodStore
@@ -59,6 +59,8 @@ class TestLimits:
     def test_more_than_the_ephemeral_storage(self, run: ClusterRun) -> None:
         """The kubelet evicts the pod: a mistake of the user, whose retries are up to him, and said with a way out."""
         with attempt_lost(run, "user") as lost:
+            for rank in agent_of(run, "train").children():
+                rank.suspend()  # the kubelet measures now and then; training must not end before that
             fill_scratch(run, "train", mebibytes=1400)
         result = run.whole.attempts("train")[lost.attempt].result
         assert result is not None and "raise disk_gib" in result.termination.message
