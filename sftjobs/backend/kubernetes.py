@@ -105,7 +105,7 @@ class KubernetesBackend:
         others = {name_of(job) for job in every} - {name_of(job) for job in jobs}
         by_job: dict[str, list[Object]] = {}
         for pod in pods:
-            by_job.setdefault((pod["metadata"].get("labels") or {}).get(JOB_OF_POD, ""), []).append(pod)
+            by_job.setdefault(label(pod, JOB_OF_POD), []).append(pod)
         try:
             found = [self._status(job, [p for p in by_job.pop(name_of(job), []) if _is_of(p, job)]) for job in jobs]
         except ApiError as error:
@@ -133,7 +133,7 @@ class KubernetesBackend:
 
     def _force(self, name: str) -> None:
         for pod in self._pods.snapshot():
-            if (pod["metadata"].get("labels") or {}).get(JOB_OF_POD) == name:
+            if label(pod, JOB_OF_POD) == name:
                 try:
                     self.api.delete("pods", name_of(pod), grace_s=0)
                 except ApiError as error:
