@@ -11,6 +11,7 @@ from sftjobs.canonical import readable
 from sftjobs.errors import DataError
 from sftjobs.plan.facts import paths
 from sftjobs.plan.types import External, Facts, FileEntry
+from sftjobs.spec.input_places import places, value_at
 from sftjobs.spec.places import STORE_SCHEME, is_local
 from sftjobs.spec.run import RunSpec
 from sftjobs.store.base import OnBytes, Store
@@ -56,14 +57,9 @@ def pushed_spec(spec: RunSpec, uris: dict[str, str], store: Store) -> bytes:
     value: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True)
     value["name"] = spec.name
     value["store"] = {**value.get("store", {}), "uri": store.uri}  # a relative folder would be another one elsewhere
-    data = value["data"]
+    found = places(spec)
     for name, uri in uris.items():
-        kind, _, task = name.partition(".")
-        if kind == "model":
-            value["model"]["path"] = uri
-        elif kind == "task":
-            data["tasks"][task]["path"] = uri
-        else:
-            data[kind]["path"] = uri
+        *outer, last = found[name]
+        value_at(value, tuple(outer))[last] = uri
     head = "# Written by `sftjobs push`: inputs are in the store, by digest; nothing on this machine is needed.\n"
     return (head + yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)).encode()

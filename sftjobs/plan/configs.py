@@ -1,11 +1,14 @@
 """The finished config of each stage program, and what it leaves: the contract between planning and `jobs/`.
 
-    program              inputs                              content/
-    jobs.data.importer   source                              config.json, *.safetensors, tokenizer, chat template
-    jobs.data            model, task.<t>, general, held_out  train.jsonl, held_out.jsonl, ledger.parquet, prompt.json
-    jobs.train           model, data                         model/ (Hugging Face folder), adapter/ (method lora)
-    jobs.eval            model, data                         predictions.jsonl, scores.json
-    jobs.eval.compare    base, tuned, previous?              comparison.json, bad_cases.jsonl
+    program                   inputs                             content/
+    jobs.data.importer        source                             config.json, *.safetensors, tokenizer, chat template
+    jobs.data.import_dataset  -                                  the data files of a hub repository
+    jobs.data                 model, task.<t>, general?,         train.jsonl, held_out.jsonl, dev.jsonl?,
+                              held_out?, against.<n>?, waive?,   ledger.parquet, review.csv, prompt.json,
+                              corrections?, flagged_words?       mixture.json, croissant.json
+    jobs.train                model, data                        model/ (Hugging Face folder), adapter/ (method lora)
+    jobs.eval                 model, data                        predictions.jsonl, scores.json
+    jobs.eval.compare         base, tuned, previous?             comparison.json, bad_cases.jsonl
 
 Everything here enters the stage key. Files under info/ (`report/<section>.json`, metrics.jsonl) do not.
 """
@@ -13,13 +16,25 @@ Everything here enters the stage key. Files under info/ (`report/<section>.json`
 from typing import Any, Literal
 
 from sftjobs.model import Document
+from sftjobs.spec.clean import CleanSpec
+from sftjobs.spec.data import ColumnMap, DecontaminateSpec, DenoiseSpec, DuplicatesSpec, MixSpec, Shape, SourceFormat
 from sftjobs.spec.prompt import PromptSpec
 
-PROGRAM_VERSIONS: dict[str, int] = {"data": 1, "train": 1, "eval": 1}
+PROGRAM_VERSIONS: dict[str, int] = {"data": 2, "train": 2, "eval": 2}
 """Raised when the same inputs and config would give another result (tests/unit/test_program_versions.py asks)."""
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "data": ("torch", "transformers", "tokenizers", "safetensors", "gguf", "pyarrow"),
+    "data": (
+        "torch",
+        "transformers",
+        "tokenizers",
+        "safetensors",
+        "gguf",
+        "pyarrow",
+        "ftfy",
+        "rensa",
+        "fasttext-predict",
+    ),
     "train": ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors"),
     "eval": ("torch", "transformers", "tokenizers", "scipy"),
 }
@@ -37,25 +52,40 @@ class ImportConfig(Document):
     """For `hub`: a commit, resolved at planning time."""
 
 
+class DatasetImportConfig(Document):
+    """Bring a data set of a hub into the store, as it is."""
+
+    repository: str
+    """org/name."""
+    revision: str
+    """A commit, resolved at planning time."""
+    split: str | None = None
+
+
 class SourceConfig(Document):
-    """One input file of the data stage."""
+    """One source of records of the data stage."""
 
     input: str
     """Name of the input, e.g. `task.intent`."""
-    format: Literal["jsonl", "csv"]
+    format: SourceFormat
+    shape: Shape = "auto"
+    encoding: str = "utf-8"
+    split: str | None = None
     output_column: str
-    id_column: str | None = None
+    columns: ColumnMap = ColumnMap()
     max_examples: int | None = None
+    max_per_label: int | None = None
 
 
 class SelectConfig(Document):
     keep: int
     by: Literal["random"]
     per_label: Literal["any", "balanced"]
+    per_difficulty: Literal["any", "balanced"] = "any"
 
 
 class DataConfig(Document):
-    """Read, normalise, deduplicate, split, exclude held-out, limit, select."""
+    """Read, clean, find duplicates, split, exclude held-out, count tokens, limit, select, mix."""
 
     prompt: PromptSpec
     label_order: list[str] = []
@@ -64,11 +94,30 @@ class DataConfig(Document):
     tasks: dict[str, SourceConfig]
     general: SourceConfig | None = None
     held_out: SourceConfig | None = None
-    """Held-out file; None if `held_out_fraction` is set."""
+    """Held-out source; None if `held_out_fraction` is set."""
     held_out_fraction: float | None = None
     held_out_max: int | None = None
+    dev_fraction: float | None = None
+    on_bad_record: Literal["stop", "skip"] = "stop"
+    max_bad_records: int = 100
+    max_dropped: float = 0.5
+    clean: CleanSpec = CleanSpec()
+    duplicates: DuplicatesSpec = DuplicatesSpec()
+    decontaminate: DecontaminateSpec = DecontaminateSpec()
+    """`against` holds input names here."""
+    denoise: DenoiseSpec = DenoiseSpec()
+    corrections: bool = False
+    """Whether there is an input `corrections`."""
     select: SelectConfig | None = None
+    mix: MixSpec = MixSpec()
+    epochs: dict[str, float] = {}
+    """Task -> passes, for the table of the mixture."""
+    weights: dict[str, float] = {}
+    """Task -> weight, likewise."""
+    general_ratio: float | None = None
+    general_max_repeats: int = 1
     max_tokens: int
+    overlength: Literal["drop", "stop", "truncate"] = "drop"
     seed: int
 
     @property
@@ -96,8 +145,14 @@ class DataCounts(Document):
     tasks: dict[str, TaskCounts]
     held_out: int
     """Held-out examples."""
+    dev: int = 0
+    """Examples of the dev set."""
     dropped: dict[str, int]
-    """Reason -> records."""
+    """Rule -> records."""
+    flagged: dict[str, int] = {}
+    """Rule -> kept examples that it marked."""
+    bad_records: int = 0
+    """Records that could not be read and were skipped."""
     labels: dict[str, int]
     """Label -> training examples; empty where the output is not a label."""
     max_example_tokens: int
@@ -126,8 +181,11 @@ class TrainConfig(Document):
     method: Literal["lora", "full"]
     lora: LoraConfig | None
     learning_rate: float
-    epochs: dict[str, int]
-    """Task -> passes. An epoch e (from 0) holds every task with more than e passes."""
+    epochs: dict[str, float]
+    """Task -> passes. An epoch e (from 0) holds every task with more than e passes; of the last half or so a part."""
+    mix: MixSpec = MixSpec()
+    weights: dict[str, float] = {}
+    """Task -> weight, for mode `weighted`."""
     general_ratio: float | None
     general_max_repeats: int
     """See GeneralSpec.max_repeats."""

@@ -21,7 +21,7 @@ def estimate(spec: RunSpec, plan: RunPlan) -> str | None:
         if records is None:
             return None
         kept = round(records * share)
-        kept = min(kept, task.max_examples or kept)
+        kept = kept if task.max_examples == "all" else min(kept, task.max_examples)
         tasks[name] = TaskCounts(examples=kept, tokens=0, supervised_tokens=0)
     _select(spec, tasks)
     if spec.data.general is not None:

@@ -13,8 +13,11 @@ from sftjobs.errors import DataError, SftError
 from sftjobs.plan import inputs, versions
 from sftjobs.plan.committed import committed
 from sftjobs.plan.types import External, Facts, PreviousRun
-from sftjobs.spec.places import STORE_SCHEME, hub_model, is_local
+from sftjobs.spec.input_places import places, value_at
+from sftjobs.spec.lines import dotted
+from sftjobs.spec.places import HUB, STORE_SCHEME, hub_data, hub_model, is_local
 from sftjobs.spec.run import ModelSpec, RunSpec, StoreSpec
+from sftjobs.spec.secret import FromEnv
 from sftjobs.store.base import Store
 from sftjobs.store.open import open_store
 
@@ -40,21 +43,16 @@ def resolve(
         externals=externals,
         versions=versions.installed(),
         source_digest=versions.source_digest(),
-        hub_commit=_hub_commit(spec.model),
+        hub_commit=_model_commit(spec.model),
+        data_commits=_data_commits(spec),
         previous=_previous(spec.eval.compare_to, store),
     )
 
 
 def paths(spec: RunSpec) -> dict[str, str]:
-    """Input name -> path as written, for every external input of the spec."""
-    assert isinstance(spec.model, ModelSpec)
-    found = {} if hub_model(spec.model.path) else {"model": spec.model.path}
-    found |= {f"task.{name}": task.path for name, task in spec.data.tasks.items()}
-    if spec.data.general is not None:
-        found["general"] = spec.data.general.path
-    if spec.data.held_out.path is not None:
-        found["held_out"] = spec.data.held_out.path
-    return found
+    """Input name -> path as written, for every external input of the spec; what is on a hub is no external input."""
+    found = {name: str(value_at(spec, place)) for name, place in places(spec).items()}
+    return {name: path for name, path in found.items() if not path.startswith(HUB)}
 
 
 class _Finder:
@@ -102,26 +100,42 @@ def _previous(name: str | None, store: Store) -> PreviousRun | None:
     return PreviousRun(run_id=run_id, model=tuned.ref)
 
 
-def _hub_commit(model: str | ModelSpec) -> str | None:
-    """The commit that `hf://org/name@revision` means now: a plan never depends on a name that can move."""
+def _model_commit(model: str | ModelSpec) -> str | None:
+    """The commit that `hf://org/name@revision` means now; None for a model that is not on a hub."""
     assert isinstance(model, ModelSpec)
     on_hub = hub_model(model.path)
     if on_hub is None:
         return None
+    return _commit("model", model.path, "models", on_hub, model.token, "model.token")
+
+
+def _data_commits(spec: RunSpec) -> dict[str, str]:
+    """The same for each input that is a data set on a hub."""
+    commits = {}
+    for name, place in places(spec).items():
+        path = str(value_at(spec, place))
+        on_hub = hub_data(path)
+        if on_hub is not None:
+            commits[name] = _commit(dotted(place), path, "datasets", on_hub, spec.data.hub_token, "data.hub_token")
+    return commits
+
+
+def _commit(where: str, path: str, kind: str, on_hub: tuple[str, str], secret: FromEnv | None, token_field: str) -> str:
+    """A plan never depends on a name that can move."""
     repository, revision = on_hub
     if _COMMIT.fullmatch(revision):
         return revision
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    request = urllib.request.Request(f"{endpoint}/api/models/{repository}/revision/{revision or 'main'}")
-    token = os.environ.get(model.token.env) if model.token else None
+    request = urllib.request.Request(f"{endpoint}/api/{kind}/{repository}/revision/{revision or 'main'}")
+    token = os.environ.get(secret.env) if secret else None
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return str(json.load(response)["sha"])
     except urllib.error.HTTPError as error:
-        way_out = "check the name and revision; a gated model needs model.token: {env: NAME}"
-        raise DataError(f"model: {model.path}: the hub answers {error.code}; {way_out}") from None
+        way_out = f"check the name and revision; gated ones need {token_field}: {{env: NAME}}"
+        raise DataError(f"{where}: {path}: the hub answers {error.code}; {way_out}") from None
     except (OSError, ValueError, KeyError) as error:
         way_out = f"give a full commit after '@' or check the network (HF_ENDPOINT is {endpoint})"
-        raise SftError(f"model: {model.path}: cannot resolve the revision: {error}; {way_out}") from None
+        raise SftError(f"{where}: {path}: cannot resolve the revision: {error}; {way_out}") from None

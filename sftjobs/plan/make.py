@@ -1,18 +1,31 @@
 """`make`: run spec and facts -> the graph of stages. Pure: the same spec and facts give the same plan, byte for byte.
 
-import? ── data ── train ── eval-tuned ─┐
-   └────────┴───────────── eval-base ───┼── compare
-                       eval-previous? ──┘
+import-data<n>? ─┐
+        import? ─┴─ data ── train ── eval-tuned ─┐
+           └────────┴────────────── eval-base ───┼── compare
+                                eval-previous? ──┘
 """
 
 from typing import Any
 
-from sftjobs.plan.configs import DataConfig, ImportConfig, SelectConfig, SourceConfig
+from sftjobs.plan.configs import DataConfig, DatasetImportConfig, ImportConfig, SelectConfig, SourceConfig
 from sftjobs.plan.types import Facts, Operation, Resources, RunPlan, StageInput, StageNode
 from sftjobs.spec.columns import output_column
-from sftjobs.spec.places import hub_model
+from sftjobs.spec.data import SourceSpec, TaskSpec
+from sftjobs.spec.formats import format_of
+from sftjobs.spec.input_places import (
+    FLAGGED_WORDS,
+    GENERAL,
+    HELD_OUT,
+    WAIVE,
+    against_input,
+    places,
+    task_input,
+    value_at,
+)
+from sftjobs.spec.places import hub_data, hub_model
 from sftjobs.spec.prompt import PromptSpec
-from sftjobs.spec.run import ColumnMap, GeneralSpec, HeldOutSpec, ModelSpec, RunSpec, StageResources, TaskSpec
+from sftjobs.spec.run import ModelSpec, RunSpec, StageResources
 
 TOKENIZER_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
 """The files of a model folder that hold config, tokenizer and chat template."""
@@ -26,7 +39,9 @@ def make(spec: RunSpec, facts: Facts) -> RunPlan:
     if importing is not None:
         stages.append(importing)
         model = StageInput(stage=importing.name)
-    stages += [_data_stage(spec, model), _train_stage(spec, model)]
+    imported = _dataset_stages(spec, facts)
+    stages += list(imported.values())
+    stages += [_data_stage(spec, model, imported), _train_stage(spec, model)]
     stages += [_eval_stage(spec, "eval-base", model)]
     stages += [_eval_stage(spec, "eval-tuned", StageInput(stage="train", folder="model"))]
     compared = {"base": "eval-base", "tuned": "eval-tuned"}
@@ -85,30 +100,78 @@ def _import_stage(spec: RunSpec, facts: Facts) -> StageNode | None:
     )
 
 
+def _dataset_stages(spec: RunSpec, facts: Facts) -> dict[str, StageNode]:
+    """Input name -> the stage that brings a data set of a hub into the store."""
+    token = spec.data.hub_token
+    stages: dict[str, StageNode] = {}
+    for name, place in places(spec).items():
+        on_hub = hub_data(str(value_at(spec, place)))
+        if on_hub is None:
+            continue
+        split = getattr(value_at(spec, place[:-1]), "split", None)
+        config = DatasetImportConfig(repository=on_hub[0], revision=facts.data_commits[name], split=split)
+        stages[name] = StageNode(
+            name=f"import-data{len(stages) + 1}",
+            kind="data",
+            program="jobs.data.import_dataset",
+            config=config.model_dump(),
+            inputs={},
+            resources=_resources(spec.resources.data),
+            operation=_operation(spec, secrets={} if token is None else {"hub_token": token.env}),
+        )
+    return stages
+
+
 def data_config(spec: RunSpec) -> DataConfig:
     """What the data stage is told; `sftjobs check` uses the same."""
     prompt = spec.prompt
     assert isinstance(prompt, PromptSpec)
     data = spec.data
+    against = [against_input(i) for i in range(len(data.decontaminate.against))]
+    general = data.general
     return DataConfig(
         prompt=prompt,
         label_order=list(prompt.labels),
-        tasks={name: _source(f"task.{name}", task, prompt) for name, task in data.tasks.items()},
-        general=None if data.general is None else _source("general", data.general, prompt),
-        held_out=None if data.held_out.path is None else _source("held_out", data.held_out, prompt),
+        tasks={name: _source(task_input(name), task, prompt) for name, task in data.tasks.items()},
+        general=None if general is None else _source(GENERAL, general, prompt),
+        held_out=None if data.held_out.path is None else _source(HELD_OUT, data.held_out, prompt),
         held_out_fraction=data.held_out.fraction,
         held_out_max=data.held_out.max_examples,
+        dev_fraction=data.dev_fraction,
+        on_bad_record=data.on_bad_record,
+        max_bad_records=data.max_bad_records,
+        max_dropped=data.max_dropped,
+        clean=data.clean.model_copy(
+            update={"flagged_words_file": _present(FLAGGED_WORDS, data.clean.flagged_words_file)}
+        ),
+        duplicates=data.duplicates,
+        decontaminate=data.decontaminate.model_copy(
+            update={"against": against, "waive": _present(WAIVE, data.decontaminate.waive)}
+        ),
+        denoise=data.denoise,
+        corrections=data.corrections is not None,
         select=None if data.select is None else SelectConfig(**data.select.model_dump()),
+        mix=data.mix,
+        epochs={name: task.epochs or spec.train.epochs for name, task in data.tasks.items()},
+        weights={name: task.weight for name, task in data.tasks.items()},
+        general_ratio=None if general is None else general.ratio,
+        general_max_repeats=1 if general is None else general.max_repeats,
         max_tokens=data.max_tokens,
+        overlength=data.overlength,
         seed=spec.seed,
     )
 
 
-def _data_stage(spec: RunSpec, model: StageInput) -> StageNode:
-    names = [f"task.{name}" for name in spec.data.tasks]
-    names += ["general"] if spec.data.general is not None else []
-    names += ["held_out"] if spec.data.held_out.path is not None else []
-    inputs = {name: StageInput(external=name) for name in names}
+def _present(name: str, path: str | None) -> str | None:
+    """The name of the input instead of its path: a config says nothing about places, or the key would."""
+    return None if path is None else name
+
+
+def _data_stage(spec: RunSpec, model: StageInput, imported: dict[str, StageNode]) -> StageNode:
+    names = [name for name in places(spec) if name != "model"]
+    inputs = {
+        name: StageInput(stage=imported[name].name) if name in imported else StageInput(external=name) for name in names
+    }
     inputs["model"] = model.model_copy(update={"include": TOKENIZER_FILES})
     return StageNode(
         name="data",
@@ -121,15 +184,18 @@ def _data_stage(spec: RunSpec, model: StageInput) -> StageNode:
     )
 
 
-def _source(name: str, source: TaskSpec | GeneralSpec | HeldOutSpec, prompt: PromptSpec) -> SourceConfig:
-    columns: ColumnMap = source.columns
-    path = source.path or ""
+def _source(name: str, source: SourceSpec, prompt: PromptSpec) -> SourceConfig:
+    task = source if isinstance(source, TaskSpec) else None
     return SourceConfig(
         input=name,
-        format="csv" if path.rstrip("/").endswith(".csv") else "jsonl",
-        output_column=output_column(columns.output, prompt.output.format),
-        id_column=columns.id,
-        max_examples=source.max_examples if isinstance(source, TaskSpec) else None,
+        format=format_of(source.path or "") if source.format == "auto" else source.format,
+        shape=source.shape,
+        encoding=source.encoding,
+        split=source.split,
+        output_column=output_column(source.columns.output, prompt.output.format),
+        columns=source.columns,
+        max_examples=None if task is None or task.max_examples == "all" else task.max_examples,
+        max_per_label=None if task is None else task.max_per_label,
     )
 
 
@@ -139,6 +205,8 @@ def _train_stage(spec: RunSpec, model: StageInput) -> StageNode:
     config = spec.train.model_dump(exclude={"checkpoint_every_s", "keep"})
     config["task_epochs"] = {name: task.epochs for name, task in spec.data.tasks.items()}
     general = spec.data.general
+    config["mix"] = spec.data.mix.model_dump()
+    config["weights"] = {name: task.weight for name, task in spec.data.tasks.items()}
     config["general_ratio"] = None if general is None else general.ratio
     config["general_max_repeats"] = 1 if general is None else general.max_repeats
     config["max_tokens"] = spec.data.max_tokens

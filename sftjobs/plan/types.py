@@ -57,13 +57,15 @@ class Facts(Document):
     """What planning needs to know about the world; the same facts give the same plan, byte for byte."""
 
     externals: dict[str, External]
-    """By input name: `model`, `task.<name>`, `general`, `held_out`."""
+    """By input name (`sftjobs.spec.input_places`): `model`, `task.<name>`, `general`, `held_out`, `against.<n>`, ..."""
     versions: dict[str, str]
     """Versions of the libraries that change results, as installed where stages will run."""
     source_digest: str | None = None
     """Digest of the source tree if it differs from what was released; None for an installed release."""
     hub_commit: str | None = None
     """The commit that the model's hub revision means; None for other models."""
+    data_commits: dict[str, str] = {}
+    """Input name -> the commit that its revision means, for data sets on a hub."""
     previous: PreviousRun | None = None
     """The run that `eval.compare_to` names."""
 

@@ -9,6 +9,8 @@ from sftjobs.errors import Problem, SpecError
 from sftjobs.objects.settings import store_in_cluster
 from sftjobs.plan.facts import paths
 from sftjobs.spec.cluster import ClusterSpec
+from sftjobs.spec.input_places import places
+from sftjobs.spec.lines import dotted
 from sftjobs.spec.load import Loaded, load
 from sftjobs.spec.paths import read_text_file
 from sftjobs.spec.places import is_local
@@ -30,9 +32,10 @@ def load_for_cluster(path: Path) -> Loaded:
     if not store.uri.startswith(S3_SCHEME):
         message = f"{store.uri!r} is a folder of one machine; in a cluster the store is s3://bucket/prefix"
         problems.append(Problem(str(path), loaded.lines.of("store"), "store", message))
+    found = places(loaded.spec)
     for name, value in paths(loaded.spec).items():
         if is_local(value):
-            place = _place(name)
+            place = dotted(found[name]).removesuffix("model.path") or "model"
             message = f"{value!r} is a path of one machine; {PUSH}"
             problems.append(Problem(str(path), loaded.lines.of(place), place, message))
     if problems:
@@ -56,12 +59,6 @@ def open_in_cluster(loaded: Loaded, cluster: ClusterSpec) -> Store:
     """The store of a run as pods reach it. Raises StoreConfigError."""
     assert isinstance(loaded.spec.store, StoreSpec)
     return open_store(store_in_cluster(loaded.spec.store, cluster), loaded.folder)
-
-
-def _place(name: str) -> str:
-    """Where run.yaml has the path of an input."""
-    kind, _, task = name.partition(".")
-    return {"model": "model", "task": f"data.tasks.{task}.path"}.get(kind, f"data.{kind}.path")
 
 
 def _refuse_prompt_path(path: Path) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 
 from sftjobs import __version__
 from sftjobs.model import Document
-from sftjobs.spec.run import FromEnv
+from sftjobs.spec.secret import FromEnv
 
 
 def _said(words: str) -> dict[str, JsonValue]:

@@ -1,16 +1,19 @@
 """Rules about the files that run.yaml names: formats, what exists, and whether the prompt fits the columns."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sftjobs.errors import DataError, Problem
 from sftjobs.spec import lines
-from sftjobs.spec.columns import FORMATS, first_columns, output_column
+from sftjobs.spec.columns import first_columns, output_column
+from sftjobs.spec.data import SourceSpec
+from sftjobs.spec.formats import SUFFIXES, format_of
+from sftjobs.spec.input_places import CORRECTIONS, FLAGGED_WORDS, WAIVE, against_input, places, value_at
 from sftjobs.spec.paths import absolute, missing
-from sftjobs.spec.places import is_local
-from sftjobs.spec.run import ColumnMap
+from sftjobs.spec.places import hub_data, is_local
 from sftjobs.spec.source import Written
 from sftjobs.spec.template import placeholders
 from sftjobs.spec.words import listed, nearest
@@ -18,6 +21,9 @@ from sftjobs.spec.words import listed, nearest
 Problems = Iterator[Problem]
 REPLACE_ME = "REPLACE-ME"
 """What `sftjobs init` writes where the user has to name a model."""
+_HUB_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_CONVERSATIONS = {"messages", "conversations"}
+_KNOWN_SHAPES = ({"instruction", "output"}, {"prompt", "completion"})
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -27,7 +33,7 @@ class DataFile:
 
     where: lines.Path
     path: str
-    columns: ColumnMap
+    source: SourceSpec
 
 
 def problems(written: Written, check_files: bool) -> Problems:
@@ -36,6 +42,7 @@ def problems(written: Written, check_files: bool) -> Problems:
     for file in files:
         yield from data_path(file, written)
     yield from held_out_apart(files, written)
+    yield from other_files(written, check_files)
     if check_files:
         yield from model_files(written)
         for file in files:
@@ -45,11 +52,11 @@ def problems(written: Written, check_files: bool) -> Problems:
 def _data_files(written: Written) -> Iterator[DataFile]:
     data = written.spec.data
     for name, task in data.tasks.items():
-        yield DataFile(("data", "tasks", name), task.path, task.columns)
+        yield DataFile(("data", "tasks", name), task.path, task)
     if data.general is not None:
-        yield DataFile(("data", "general"), data.general.path, data.general.columns)
+        yield DataFile(("data", "general"), data.general.path, data.general)
     if data.held_out.path is not None:
-        yield DataFile(("data", "held_out"), data.held_out.path, data.held_out.columns)
+        yield DataFile(("data", "held_out"), data.held_out.path, data.held_out)
 
 
 def _absolute(path: str, written: Written) -> Path:
@@ -58,17 +65,61 @@ def _absolute(path: str, written: Written) -> Path:
 
 def data_path(file: DataFile, written: Written) -> Problems:
     """Where data can be, and in which format."""
-    scheme, separator, _ = file.path.partition("://")
     where = (*file.where, "path")
+    problem = _place_problem(file.path)
+    if problem is not None:
+        yield written.run.problem(where, problem)
+        return
+    name = file.path.rstrip("/").rpartition("/")[2]
+    folder = not Path(name).suffix or file.path.endswith("/") or hub_data(file.path) is not None
+    local_folder = is_local(file.path) and _is_folder(_absolute(file.path, written))
+    if file.source.format == "auto" and format_of(file.path) == "auto" and not folder and not local_folder:
+        known = f"{listed(SUFFIXES, 'and')}, text also with .gz or .zst behind it"
+        message = f"'{file.path[:120]}': {Path(name).suffix} is no format that can be read; supported: {known}"
+        yield written.run.problem(where, f"{message}. With another name, set `format`")
+
+
+def _place_problem(path: str) -> str | None:
+    """Why data cannot be at `path`; None if it can."""
+    scheme, separator, _ = path.partition("://")
+    on_hub = hub_data(path)
+    if on_hub is not None:
+        good = _HUB_REPOSITORY.fullmatch(on_hub[0])
+        return None if good else f"'{path[:80]}' is not hf://datasets/org/name or hf://datasets/org/name@revision"
+    if scheme == "hf" and separator:
+        return f"'{path[:80]}' is a model on the hub; a data set is hf://datasets/org/name@revision"
     if separator and scheme != "s3":
-        message = f"{scheme}:// is not supported; use a local path or s3://bucket/key"
-        yield written.run.problem(where, message)
-    elif not file.path.endswith(FORMATS):
-        name = file.path.rpartition("/")[2]
-        suffix = f"{Path(name).suffix} is not a format" if Path(name).suffix else "the name has no suffix"
-        message = f"'{file.path[:120]}': {suffix} that can be read; supported: {listed(FORMATS, 'and')}"
-        message = message.replace("no suffix that can be read", "no suffix that says its format")
-        yield written.run.problem(where, message)
+        return f"{scheme}:// is not supported; use a local path, s3://bucket/key or hf://datasets/org/name"
+    return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def other_files(written: Written, check_files: bool) -> Problems:
+    """Files beside the data: texts not to overlap, waived ids, corrections, flagged words."""
+    found = places(written.spec)
+    against = [against_input(i) for i in range(len(written.spec.data.decontaminate.against))]
+    for name in (*against, WAIVE, CORRECTIONS, FLAGGED_WORDS):
+        if name not in found:
+            continue
+        path = str(value_at(written.spec, found[name]))
+        problem = _place_problem(path)
+        if problem is None and check_files and is_local(path) and not _exists(_absolute(path, written)):
+            problem = f"{_shown(path, _absolute(path, written))}: {missing(_absolute(path, written))}"
+        if problem is not None:
+            yield written.run.problem(found[name], problem)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def held_out_apart(files: list[DataFile], written: Written) -> Problems:
@@ -145,10 +196,10 @@ def contents(file: DataFile, written: Written) -> Problems:
     try:
         if not path.exists():
             yield written.run.problem(where, f"{shown}: {missing(path)}")
-        elif not path.is_file():
-            yield written.run.problem(where, f"{shown}: a folder, not a file; name a file ending in {listed(FORMATS)}")
-        elif file.path.endswith(FORMATS):
-            yield from _fits(file, first_columns(path), written)
+        elif path.is_file():
+            columns = first_columns(path)
+            if columns is not None:
+                yield from _fits(file, columns, written)
     except DataError as error:
         yield written.run.problem(where, f"{shown}: {error}")
     except (OSError, ValueError) as error:
@@ -157,22 +208,37 @@ def contents(file: DataFile, written: Written) -> Problems:
 
 
 def _fits(file: DataFile, columns: list[str], written: Written) -> Problems:
-    if written.prompt_source is None or "messages" in columns:
-        return  # nothing to fit to, or a conversation that is ready already
+    """The first record has the columns that prompt and `columns` ask for; other shapes are looked at with the data."""
+    source = file.source
+    ready = source.columns.messages in columns if source.columns.messages else bool(_CONVERSATIONS & set(columns))
+    if written.prompt_source is None or ready or source.shape not in ("auto", "columns") or _has_shape(columns):
+        return
     where = (*file.where, "path")
     for name in placeholders(written.prompt.input):
-        if name not in columns:
+        column = source.columns.inputs.get(name, name)
+        if not _there(column, columns):
             wanted = f"{{{{ {name} }}}} in input of {written.prompt_path or 'the prompt'}"
-            yield written.run.problem(where, f"{file.path}: no column for {wanted}; {_known(name, columns)}")
+            yield written.run.problem(where, f"{file.path}: no column for {wanted}; {_known(column, columns)}")
     form = written.output_format
-    output = file.columns.output if form is None else output_column(file.columns.output, form)
-    for field, column in (("output", output), ("id", file.columns.id)):
-        if column is not None and column not in columns:
-            given = getattr(file.columns, field) is not None
+    output = source.columns.output if form is None else output_column(source.columns.output, form)
+    wanted_columns = (("output", output), ("id", source.columns.id), ("difficulty", source.columns.difficulty))
+    for field, wanted_column in wanted_columns:
+        if wanted_column is not None and not _there(wanted_column, columns):
+            given = getattr(source.columns, field) is not None
             place = (*file.where, "columns", field) if given else where
-            text = f"{file.path}: no column '{column}'; {_known(column, columns)}"
+            text = f"{file.path}: no column '{wanted_column}'; {_known(wanted_column, columns)}"
             way_out = "" if given else "; columns: {output: NAME} names the one with the expected answer"
             yield written.run.problem(place, text + way_out)
+
+
+def _has_shape(columns: list[str]) -> bool:
+    """The columns are those of a known shape of instruction data, which needs no placeholder of the prompt file."""
+    return any(shape <= set(columns) for shape in _KNOWN_SHAPES)
+
+
+def _there(column: str, columns: list[str]) -> bool:
+    """A dotted path may reach into a nested column, of which only the first part is known here."""
+    return column in columns or column.partition(".")[0] in columns
 
 
 def _known(name: str, columns: list[str]) -> str:

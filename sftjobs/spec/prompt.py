@@ -28,6 +28,19 @@ class PromptExample(Document):
     """The expected answer."""
 
 
+class StyleSpec(Document):
+    """How an answer is written (docs/answer-style.md)."""
+
+    parts: list[Literal["restate", "answer", "summarise"]] = []
+    """What an answer consists of, in this order: restate the question, answer it, summarise."""
+    min_characters: Annotated[int, Field(ge=1)] | None = None
+    """Shortest answer; unset means no limit."""
+    max_characters: Annotated[int, Field(ge=1)] | None = None
+    """Longest answer; unset means no limit."""
+    language: Literal["zh", "en"] | None = None
+    """Language of every answer; unset means any."""
+
+
 class PromptSpec(Document):
     """How a record becomes a conversation. `{{ column }}` stands for a column of the record.
 
@@ -44,5 +57,7 @@ class PromptSpec(Document):
     """Labels with their definitions; needed for output format `label`."""
     output: OutputSpec = OutputSpec()
     """The form of the answer."""
+    style: StyleSpec = StyleSpec()
+    """How an answer is written; checked in the data by `data.clean.style`."""
     examples: list[PromptExample] = []
     """Worked examples, put between instruction and input."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from sftjobs import names
 from sftjobs.errors import Problem
 from sftjobs.spec import file_rules, prompt_rules
-from sftjobs.spec.run import FromEnv, StageResources
+from sftjobs.spec.run import StageResources
+from sftjobs.spec.secret import FromEnv
 from sftjobs.spec.source import Written
 
 STAGES = ("import", "data", "train", "eval-base", "eval-tuned", "compare")

@@ -5,18 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sftjobs.model import Document
+from sftjobs.spec.data import DataSpec
+from sftjobs.spec.numbers import Auto, Positive
 from sftjobs.spec.prompt import PromptSpec
-
-Auto = Literal["auto"]
-Positive = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-
-
-class FromEnv(Document):
-    """A secret: never a value, only the name of the environment variable that holds it."""
-
-    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    """Name of the environment variable."""
+from sftjobs.spec.secret import FromEnv
 
 
 class StoreSpec(Document):
@@ -45,80 +37,6 @@ class ModelSpec(Document):
     """Token for a gated model on the hub; only the import stage reads it."""
 
 
-class ColumnMap(Document):
-    """Which column of a record holds what. Placeholders of the prompt file are looked up in the record by name."""
-
-    output: str | None = None
-    """Column with the expected answer; default `label` if the prompt's output format is label, else `output`."""
-    id: str | None = None
-    """Column with the user's own identifier, copied to the ledger; never needed."""
-
-
-class TaskSpec(Document):
-    """Training data of one sub-task."""
-
-    path: str
-    """JSONL (`.jsonl`) or CSV (`.csv`, header line): a local path or `s3://...`."""
-    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Passes over this task's examples; default `train.epochs`."""
-    max_examples: Positive | None = None
-    """Keep at most so many examples of this task, chosen by the seed."""
-    columns: ColumnMap = ColumnMap()
-    """Names of the columns, where they differ from the defaults."""
-
-
-class GeneralSpec(Document):
-    """General-domain examples mixed in, so that the model keeps what it could do."""
-
-    path: str
-    """JSONL with `messages`, or with the columns of the prompt file."""
-    ratio: Annotated[float, Field(gt=0)] = 1.0
-    """General : domain, in examples per epoch, after per-task epochs."""
-    max_repeats: Positive = 1
-    """A general example is used at most so many times per epoch; fewer are taken if there are not enough."""
-    columns: ColumnMap = ColumnMap()
-    """Names of the columns, where they differ from the defaults."""
-
-
-class HeldOutSpec(Document):
-    """Examples that are never trained on. Exactly one of `path` and `fraction`."""
-
-    path: str | None = None
-    """A file of its own: a local path or `s3://...`."""
-    fraction: Fraction | None = None
-    """Share of the tasks' examples to set aside, by a hash of each example's question."""
-    max_examples: Positive | None = None
-    """Evaluate on at most so many, chosen by the seed."""
-    columns: ColumnMap = ColumnMap()
-    """Names of the columns, where they differ from the defaults."""
-
-
-class SelectSpec(Document):
-    """Choose fewer training examples than there are."""
-
-    keep: Positive
-    """How many training examples to keep in all."""
-    by: Literal["random"] = "random"
-    """How: `random` by the seed."""
-    per_label: Literal["any", "balanced"] = "any"
-    """`balanced` takes equally many of each label, as far as there are enough."""
-
-
-class DataSpec(Document):
-    """What is trained on and what is held out."""
-
-    tasks: Annotated[dict[str, TaskSpec], Field(min_length=1)]
-    """Training data by sub-task; the name becomes the example's `task`."""
-    general: GeneralSpec | None = None
-    """General-domain examples to mix in."""
-    held_out: HeldOutSpec
-    """What the models are compared on."""
-    select: SelectSpec | None = None
-    """Choose fewer training examples."""
-    max_tokens: Positive = 2048
-    """Examples that are longer, in tokens of the rendered conversation, are dropped and counted."""
-
-
 class LoraSpec(Document):
     """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685)."""
 
@@ -139,8 +57,8 @@ class TrainSpec(Document):
     """`lora` or `full`; `auto` decides by the number of examples and says why."""
     learning_rate: Auto | Annotated[float, Field(gt=0)] = "auto"
     """Peak learning rate; `auto`: 5e-4 for lora, 2e-5 for full."""
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 2
-    """Passes over each task that does not set its own."""
+    epochs: Annotated[float, Field(gt=0, le=1000)] = 2.0
+    """Passes over each task that does not set its own; 1.5 is one pass and a half that the seed chooses."""
     global_batch_size: Auto | Positive = "auto"
     """Examples per optimizer step over all ranks: micro batch x accumulation x world size."""
     micro_batch_size: Auto | Positive = "auto"

@@ -30,7 +30,8 @@ from botocore.handlers import convert_body_to_file_like_object
 
 from sftjobs import __version__
 from sftjobs.errors import NotFoundError, StoreConfigError, StoreError
-from sftjobs.spec.run import FromEnv, StoreSpec
+from sftjobs.spec.run import StoreSpec
+from sftjobs.spec.secret import FromEnv
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -24,7 +24,8 @@ from pathlib import Path
 from sftjobs.artifact.digest import file_entries
 from sftjobs.artifact.transfer import download_tree, upload_tree
 from sftjobs.plan.types import FileEntry
-from sftjobs.spec.run import FromEnv, StoreSpec
+from sftjobs.spec.run import StoreSpec
+from sftjobs.spec.secret import FromEnv
 from sftjobs.store.open import open_store
 from tests.support.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY, seaweed
 

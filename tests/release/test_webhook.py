@@ -14,7 +14,7 @@ from sftjobs.release import webhook
 from sftjobs.release.webhook import announce
 from sftjobs.runs import Owner, Verdict, begin_session, create_run, write_verdict
 from sftjobs.spec.cluster import WebhookSpec
-from sftjobs.spec.run import FromEnv
+from sftjobs.spec.secret import FromEnv
 from sftjobs.store.base import Store
 from sftjobs.store.open import open_store
 from tests.support.chains import NOW, chain_plan

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sftjobs.spec.run import FromEnv, StoreSpec
+from sftjobs.spec.run import StoreSpec
+from sftjobs.spec.secret import FromEnv
 from sftjobs.store.base import Store
 from sftjobs.store.open import open_store
 from tests.support.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY, Seaweed, seaweed

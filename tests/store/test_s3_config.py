@@ -9,7 +9,8 @@ import pytest
 
 from sftjobs.errors import StoreConfigError, StoreError
 from sftjobs.names import Exit
-from sftjobs.spec.run import FromEnv, StoreSpec
+from sftjobs.spec.run import StoreSpec
+from sftjobs.spec.secret import FromEnv
 from sftjobs.store import s3client
 from sftjobs.store.open import open_store
 from sftjobs.store.probe import probe

@@ -24,7 +24,8 @@ from sftjobs.spec.cluster import (
     ServiceAccountSpec,
     ServiceAccountsSpec,
 )
-from sftjobs.spec.run import FromEnv, StoreSpec
+from sftjobs.spec.run import StoreSpec
+from sftjobs.spec.secret import FromEnv
 from tests.support.chains import NOW, RUN_ID, stage_plan
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "objects"
