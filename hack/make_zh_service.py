@@ -37,7 +37,7 @@ LABELS = {
 TOPICS_PER_LABEL, KEYWORDS_PER_LABEL, HELD_OUT_PER_LABEL = 40, 60, 10
 HELD_OUT_SHARE = 0.2
 ANSWER_CHARACTERS = range(30, 401)
-GENERAL_CHARACTERS = 600
+GENERAL_CHARACTERS = 200
 # Seed tasks with swear words (67, 151), a stereotype as the answer (113), a prescription (16).
 LEFT_OUT = {"seed_task_16", "seed_task_67", "seed_task_113", "seed_task_151"}
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -127,9 +127,12 @@ def rank(*parts: str) -> float:
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:6]) / 2**48
 
 
-def is_held_out(page: str) -> bool:
-    """All that comes from one page is on one side."""
-    return rank("held out", page) < HELD_OUT_SHARE
+def by_side(items: Iterable[Item]) -> tuple[list[Item], list[Item]]:
+    """What is trained on and what is held out: all that comes from one page is on one side."""
+    sides: tuple[list[Item], list[Item]] = [], []
+    for item in items:
+        sides[rank("held out", item.page) < HELD_OUT_SHARE].append(item)
+    return sides
 
 
 def read_pages(folder: Path) -> dict[str, list[Section]]:
@@ -142,6 +145,11 @@ def read_pages(folder: Path) -> dict[str, list[Section]]:
             page.feed(file.read_text(encoding="utf-8"))
             pages[name] = page.sections
     return pages
+
+
+def title_of(sections: list[Section]) -> str:
+    """The first main heading; empty if the page has none."""
+    return next((section.title for section in sections if section.level == 1 and section.title), "")
 
 
 def read_keywords(folder: Path) -> list[Item]:
@@ -164,6 +172,14 @@ def take(items: Iterable[Item], per_label: int, order: Callable[[Item], tuple[ob
 def write_jsonl(path: Path, records: Iterable[dict[str, object]]) -> None:
     """One record per line, Chinese as it is."""
     path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+
+
+def write_csv(path: Path, records: list[dict[str, object]]) -> None:
+    """A header line, then one record per line."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
 
 
 def routing(letter: str, items: Iterable[Item]) -> list[dict[str, object]]:
@@ -212,10 +228,7 @@ def main(package: Path, seeds: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory() as unpacked:
         subprocess.run(["dpkg-deb", "-x", str(package), unpacked], check=True)
         pages, keywords = read_pages(Path(unpacked) / HELP), read_keywords(Path(unpacked) / HELP)
-    titles = {
-        name: next((s.title for s in sections if s.level == 1 and s.title), "") for name, sections in pages.items()
-    }
-    topics = [Item(name, title) for name, title in titles.items() if title]
+    topics = [Item(name, title) for name, sections in pages.items() if (title := title_of(sections))]
 
     def how_to_first(item: Item) -> tuple[object, ...]:
         return "/guide/" not in item.page, rank("topic", *item)
@@ -223,18 +236,15 @@ def main(package: Path, seeds: Path, target: Path) -> None:
     def by_hash(item: Item) -> tuple[object, ...]:
         return (rank("keyword", *item),)
 
-    sides = {
-        side: [[i for i in items if is_held_out(i.page) == side] for items in (topics, keywords)] for side in (0, 1)
-    }
-    held_out = take(sides[1][0], HELD_OUT_PER_LABEL, how_to_first) + take(sides[1][1], HELD_OUT_PER_LABEL, by_hash)
-    write_jsonl(target / "topics.jsonl", routing("T", take(sides[0][0], TOPICS_PER_LABEL, how_to_first)))
+    topics_trained, topics_held_out = by_side(topics)
+    keywords_trained, keywords_held_out = by_side(keywords)
+    held_out = take(topics_held_out, HELD_OUT_PER_LABEL, how_to_first)
+    held_out += take(keywords_held_out, HELD_OUT_PER_LABEL, by_hash)
+    write_jsonl(target / "topics.jsonl", routing("T", take(topics_trained, TOPICS_PER_LABEL, how_to_first)))
+    write_csv(target / "keywords.csv", routing("K", take(keywords_trained, KEYWORDS_PER_LABEL, by_hash)))
     write_jsonl(target / "held_out.jsonl", routing("H", held_out))
     write_jsonl(target / "answers.jsonl", answers(pages))
     write_jsonl(target / "general.jsonl", general(seeds))
-    with (target / "keywords.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["编号", "页面", "问题", "产品"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(routing("K", take(sides[0][1], KEYWORDS_PER_LABEL, by_hash)))
     for path in sorted([*target.glob("*.jsonl"), *target.glob("*.csv")]):
         lines = len(path.read_text(encoding="utf-8").splitlines()) - (path.suffix == ".csv")
         print(f"{path.name}: {lines} records, {path.stat().st_size:,} bytes")
