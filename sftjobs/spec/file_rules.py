@@ -196,7 +196,7 @@ def contents(file: DataFile, written: Written) -> Problems:
     try:
         if not path.exists():
             yield written.run.problem(where, f"{shown}: {missing(path)}")
-        elif path.is_file():
+        elif path.is_file() and format_of(file.path) != "auto":
             columns = first_columns(path)
             if columns is not None:
                 yield from _fits(file, columns, written)

@@ -35,24 +35,30 @@ def test_missing_files_are_not_looked_at_when_told_so(run: RunFolder) -> None:
 
 
 def test_folder_as_data(run: RunFolder) -> None:
-    (run.path / "d.jsonl").mkdir()
-    assert only_task(run, "d.jsonl") == [
-        f"{PLACE}d.jsonl (d.jsonl): a folder, not a file; name a file ending in .jsonl or .csv"
-    ]
+    (run.path / "saved").mkdir()
+    assert only_task(run, "saved") == [], "a folder of a data set is looked at with the data"
+
+
+KNOWN = ".jsonl, .ndjson, .json, .csv, .tsv, .parquet and .arrow, text also with .gz or .zst behind it"
 
 
 def test_formats(run: RunFolder) -> None:
-    run.write("a.parquet", "x")
-    assert only_task(run, "a.parquet") == [
-        f"{PLACE}'a.parquet': .parquet is not a format that can be read; supported: .jsonl and .csv"
+    run.write("a.xlsx", "x")
+    unknown = f"is no format that can be read; supported: {KNOWN}. With another name, set `format`"
+    assert only_task(run, "a.xlsx") == [f"{PLACE}'a.xlsx': .xlsx {unknown}"]
+    assert only_task(run, "s3://b/a.parquet.gz") == [f"{PLACE}'s3://b/a.parquet.gz': .gz {unknown}"]
+    assert only_task(run, "s3://b/a.json.zst") == []
+    assert only_task(run, "s3://b/folder") == []
+    assert only_task(run, "hf://datasets/org/name@main") == []
+    assert only_task(run, "hf://datasets/name") == [
+        f"{PLACE}'hf://datasets/name' is not hf://datasets/org/name or hf://datasets/org/name@revision"
     ]
-    assert only_task(run, "s3://b/a.json") == [
-        f"{PLACE}'s3://b/a.json': .json is not a format that can be read; supported: .jsonl and .csv"
+    assert only_task(run, "hf://b/a.csv") == [
+        f"{PLACE}'hf://b/a.csv' is a model on the hub; a data set is hf://datasets/org/name@revision"
     ]
-    assert only_task(run, "s3://b/a") == [
-        f"{PLACE}'s3://b/a': the name has no suffix that says its format; supported: .jsonl and .csv"
+    assert only_task(run, "gs://b/a.csv") == [
+        f"{PLACE}gs:// is not supported; use a local path, s3://bucket/key or hf://datasets/org/name"
     ]
-    assert only_task(run, "hf://b/a.csv") == [f"{PLACE}hf:// is not supported; use a local path or s3://bucket/key"]
 
 
 CONTENT = {

@@ -97,6 +97,6 @@ def test_the_resolved_form_reads_back_the_same(text: str, labels: dict[str, str]
 
 def test_the_resolved_form_marks_defaults(tmp_path: Path) -> None:
     shown = render_spec(make_spec(train={"epochs": 3})).splitlines()
-    assert "  epochs: 3" in shown
+    assert "  epochs: 3.0" in shown
     assert "  schedule: cosine  # default" in shown
     assert "train:" in shown

@@ -175,10 +175,10 @@ SHAPE = {
         "train.learning_rate: 'fast' is not one of the choices; expected auto or a number, above 0"
     ),
     "train: {learning_rate: 0}": "train.learning_rate: 0 is not allowed; expected auto or a number, above 0",
-    "train: {epochs: 2.5}": ("train.epochs: 2.5 is not allowed; expected a whole number, at least 1 and at most 1000"),
-    "train: {epochs: yes}": ("train.epochs: 'yes' is text; expected a whole number, at least 1 and at most 1000"),
+    "train: {epochs: 0}": ("train.epochs: 0 is not allowed; expected a number, above 0 and at most 1000"),
+    "train: {epochs: yes}": ("train.epochs: 'yes' is text; expected a number, above 0 and at most 1000"),
     "train: {epochs: true}": (
-        "train.epochs: true is neither text nor a number; expected a whole number, at least 1 and at most 1000"
+        "train.epochs: true is neither text nor a number; expected a number, above 0 and at most 1000"
     ),
     "train: {method: lroa}": (
         "train.method: 'lroa' is not one of the choices; expected auto, lora or full, did you mean lora?"
@@ -282,7 +282,7 @@ def test_all_problems_at_once_in_order_of_lines(run: RunFolder) -> None:
     assert messages == [
         f"run.yaml:6: data.tasks.tickets.path: train.jsonl: {column}",
         f"run.yaml:7: data.held_out.path: held_out.jsonl: {column}",
-        "run.yaml:8: train.epochs: 0 is not allowed; expected a whole number, at least 1 and at most 1000",
+        "run.yaml:8: train.epochs: 0 is not allowed; expected a number, above 0 and at most 1000",
         "run.yaml:10: evl: unknown key, did you mean eval?",
         "prompt.yaml:3: output.format: 'lable' is not one of the choices; expected label, json, regex or free,"
         " did you mean label?",
