@@ -1,0 +1,47 @@
+"""Rule `repetition`: a text that repeats itself (docs/rules/repetition.md)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jobs.data.clean.ratios import N, repeats_characters, word_repetition, words
+from jobs.data.clean.text import View
+
+
+@dataclass(frozen=True, slots=True)
+class RepetitionSettings:
+    """Limits of a text, and of which text."""
+
+    max_character_ratio: float = 0.6
+    """Largest share of the most frequent sequences of 10 characters. Default: Data-Juicer's recipe for Chinese."""
+    max_word_ratio: float = 0.5
+    """Largest share of sequences of 10 words that occur more than once. Default: Data-Juicer's."""
+    question: bool = True
+    """Whether the question is looked at too."""
+
+
+class RepetitionRule:
+    """Looks at each text alone: a long question would hide an answer that repeats itself."""
+
+    name: ClassVar[str] = "repetition"
+
+    def __init__(self, settings: RepetitionSettings = RepetitionSettings()) -> None:
+        self._characters = settings.max_character_ratio
+        self._words = settings.max_word_ratio
+        self._question = settings.question
+
+    def check(self, view: View) -> str | None:
+        """The reason, or None."""
+        reason = self._reason(view.answers, "answer")
+        return reason or (self._reason(view.inputs, "question") if self._question else None)
+
+    def _reason(self, texts: Iterable[str], where: str) -> str | None:
+        for text in texts:
+            ratio = repeats_characters(text, self._characters)
+            if ratio is not None:
+                return f"character repetition {ratio:.2f} > {self._characters:.2f} in the {where}"
+            if len(text) >= 2 * N:  # fewer characters have no 11 words
+                ratio = word_repetition(words(text))
+                if ratio > self._words:
+                    return f"word repetition {ratio:.2f} > {self._words:.2f} in the {where}"
+        return None
