@@ -96,7 +96,7 @@ class PiiRule:
         """The reason, or None. Names kinds and counts, never what was found."""
         counts: Counter[str] = Counter()
         for text in (*view.inputs, *view.answers):
-            counts.update(found.kind for found in self.find(text))
+            counts.update(one.kind for one in self.find(text))
         return describe(counts) if counts else None
 
     def mask(self, text: str) -> tuple[str, Counter[str]]:
