@@ -8,7 +8,7 @@ from typing import ClassVar
 from jobs.data.clean.text import View
 
 _NO_WORD = re.compile(r"[\W_]+")
-_FACTOR = 3
+_FACTOR = 2
 """An answer this many times longer or shorter cannot be the same text: not worth normalising."""
 _FIRST = 8
 

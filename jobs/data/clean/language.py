@@ -17,6 +17,8 @@ _CODE = re.compile(r"[{}\[\]();=<>_/\\|*+#$@&^~`]")
 _CODE_SHARE = 0.04
 _LEAST = {"han": 8, "kana": 8, "hangul": 8}
 _LEAST_LETTERS = 40
+_LEAST_ASKED = {"han": 4, "kana": 4, "hangul": 4}
+_LEAST_LETTERS_ASKED = 15
 _PRESENT_LETTERS = 10
 _PRESENT_SHARE = 0.2
 
@@ -65,7 +67,9 @@ class LanguageRule:
 
     def _compared(self, view: View, answer: str, script: str) -> str | None:
         asked = view.script(view.question)
-        if asked == "none" or (script == asked and script != "latin"):
+        if view.shares(view.question).get(asked, 0) < _LEAST_ASKED.get(asked, _LEAST_LETTERS_ASKED) or (
+            script == asked and script != "latin"
+        ):
             return None
         if script == "latin" == asked:
             if view.shares(view.question)["latin"] < _LEAST_LETTERS:

@@ -40,7 +40,7 @@ class RepetitionRule:
             ratio = repeats_characters(text, self._characters)
             if ratio is not None:
                 return f"character repetition {ratio:.2f} > {self._characters:.2f} in the {where}"
-            if len(text) >= 2 * N:  # fewer characters have no 11 words
+            if len(text.split()) > N:
                 ratio = word_repetition(words(text))
                 if ratio > self._words:
                     return f"word repetition {ratio:.2f} > {self._words:.2f} in the {where}"
