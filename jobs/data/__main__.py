@@ -1,69 +1,82 @@
-"""The data stage: records in, one training set and one held-out set out, and a ledger of what became of each record.
+"""The data stage: records in, a training set and a held-out set out, and a ledger of what became of each record.
 
 python -m jobs.data        under the environment of `sftjobs.program`
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.data.counts import count
-from jobs.data.examples import as_json
-from jobs.data.gather import InputFile, gather, sources
-from jobs.data.ledger import Entry, kept, write_ledger
-from jobs.data.prepare import measure, reduce, split, stop_if_empty
+from jobs.data.gather import Gathered, Progress, Reading, gathered, sources
+from jobs.data.helpers import InputFile, find_helpers
+from jobs.data.ledger import write_ledger
+from jobs.data.prepare import Given, Prepared, prepare, stop_if_empty
 from jobs.data.problems import Problems
 from jobs.data.section import section
+from jobs.data.write import write_examples, write_review
 from jobs.lm.render import Renderer, load_tokenizer
-from sftjobs.canonical import canonical, readable
+from sftjobs.canonical import readable
 from sftjobs.plan.configs import DataConfig, DataCounts
-from sftjobs.program import Program, main
+from sftjobs.program import Program, Stopped, main
 
 
 def run(program: Program) -> None:
     """Prepare the data. Raises DataError for whatever a person has to mend."""
     config = DataConfig.model_validate(program.plan.config)
-    renderer = Renderer(load_tokenizer(program.input("model")))
-
+    model = program.input("model")
+    renderer = Renderer(load_tokenizer(model))
+    files = input_files(program, config)
+    progress = stoppable(program)
     problems = Problems()
-    entries = gather(config, input_files(program, config), problems, program.progress)
-    problems.stop_if_any()
-
-    split(entries, config)
-    measure(entries, config, renderer, program.progress)
-    reduce(entries, config)
-    stop_if_empty(entries)
-
-    counts = count(entries, config, renderer)
-    write(program.content, entries, config)
-    program.write_counts(counts.model_dump(mode="json"))
-    program.write_report("data", section(entries, config, counts, renderer))
+    helpers = find_helpers(files, renderer, problems.add)
+    processes = program.plan.resources.threads_per_process
+    with gathered(config, files, helpers, problems, progress, Reading(processes)) as found:
+        problems.stop_if_any()
+        prepared = prepare(found.table, Given(config, files, problems, progress, model, renderer, processes))
+        problems.stop_if_any()
+        stop_if_empty(found.table, config)
+        counts = count(found.table, found.bad, config, renderer)
+        write(program.content, found, prepared, config)
+        program.write_counts(counts.model_dump(mode="json"))
+        program.write_report("data", section(found, prepared, config, counts, renderer))
     print(arithmetic(counts))
 
 
+def stoppable(program: Program) -> Progress:
+    """Progress that ends the program when the agent asks for it: there is nothing to save."""
+
+    def progress(phase: str, step: int, total: int | None) -> None:
+        if program.stop_requested:
+            raise Stopped("the data stage begins anew when it is started again")
+        program.progress(phase, step, total)
+
+    return progress
+
+
 def input_files(program: Program, config: DataConfig) -> dict[str, InputFile]:
-    """The input files by input name; messages call them as the user did."""
+    """Every input but the model, by name; messages call them as the user did."""
     files = {}
-    for _, source, _ in sources(config):
-        path = program.input_file(source.input)
-        external = program.plan.inputs[source.input].external
-        files[source.input] = InputFile(path, path.name if external is None else external.source)
+    for name, given in program.plan.inputs.items():
+        if name == "model":
+            continue
+        folder = program.input(name)
+        found = sorted(folder.iterdir())
+        path = found[0] if given.external is not None and len(found) == 1 and found[0].is_file() else folder
+        files[name] = InputFile(path, path.name if given.external is None else given.external.source, given.digest)
+    missing = [source.input for _, source, _ in sources(config) if source.input not in files]
+    assert not missing, f"inputs without a place: {missing}"
     return files
 
 
-def write(folder: Path, entries: Sequence[Entry], config: DataConfig) -> None:
+def write(folder: Path, found: Gathered, prepared: Prepared, config: DataConfig) -> None:
     """The content of the artifact: equal inputs and config give equal bytes."""
-    write_examples(folder / "train.jsonl", kept(entries, "train"))
-    write_examples(folder / "held_out.jsonl", kept(entries, "held_out"))
-    write_ledger(entries, folder / "ledger.parquet")
+    table = found.table
+    write_examples(table, "train", folder / "train.jsonl")
+    write_examples(table, "held_out", folder / "held_out.jsonl")
+    if config.dev_fraction is not None:
+        write_examples(table, "dev", folder / "dev.jsonl")
+    write_ledger(table, [source.digest for source in found.sources], found.bad, folder / "ledger.parquet")
+    write_review(table, folder / "review.csv")
     (folder / "prompt.json").write_bytes(readable(config.prompt.model_dump(mode="json")))
-
-
-def write_examples(path: Path, entries: Sequence[Entry]) -> None:
-    """One example per line."""
-    with path.open("wb") as file:
-        for entry in entries:
-            assert entry.tokens is not None, "every kept example was counted"
-            file.write(canonical(as_json(entry.example, entry.tokens)) + b"\n")
 
 
 def arithmetic(counts: DataCounts) -> str:
@@ -71,9 +84,10 @@ def arithmetic(counts: DataCounts) -> str:
     train = sum(task.examples for task in counts.tasks.values())
     supervised = sum(task.supervised_tokens for task in counts.tasks.values())
     dropped = ", ".join(f"{rule} {number:,}" for rule, number in counts.dropped.items()) or "none"
+    dev = f" | {counts.dev:,} dev" if counts.dev else ""
     return (
         f"{counts.records:,} records | dropped: {dropped} | {train:,} training examples | "
-        f"{counts.held_out:,} held-out | {supervised:,} supervised tokens"
+        f"{counts.held_out:,} held-out{dev} | {supervised:,} supervised tokens"
     )
 
 

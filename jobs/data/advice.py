@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-from jobs.data.counts import label_counts
-from jobs.data.ledger import Entry, kept
+import numpy as np
+
+from jobs.data.counts import dropped, label_counts
+from jobs.data.table import Table
 from sftjobs.plan.configs import DataConfig
 from sftjobs.spec.words import listed
 
@@ -41,13 +43,13 @@ class Measured:
     """Questions with more than one answer."""
 
 
-def advise(entries: Sequence[Entry], config: DataConfig, measured: Measured) -> list[Advice]:
+def advise(table: Table, config: DataConfig, measured: Measured) -> list[Advice]:
     """All advice that applies, the most important first."""
     found = [
         *_on_conflicts(measured.conflicts),
-        *_on_labels(entries, config),
-        *_on_held_out(len(kept(entries, "held_out"))),
-        *_on_duplicates(entries),
+        *_on_labels(table, config),
+        *_on_held_out(len(table.kept("held_out"))),
+        *_on_repeats(table),
     ]
     return found if measured.tokens is None else [*found, *_on_tokens(measured.tokens)]
 
@@ -68,8 +70,8 @@ def _on_conflicts(questions: int) -> Iterator[Advice]:
         )
 
 
-def _on_labels(entries: Sequence[Entry], config: DataConfig) -> Iterator[Advice]:
-    train = label_counts(kept(entries, "train"), config)
+def _on_labels(table: Table, config: DataConfig) -> Iterator[Advice]:
+    train = label_counts(table, table.kept("train"), config)
     if not train:
         return
     few = {label: number for label, number in train.items() if number < _FEW_PER_LABEL}
@@ -86,7 +88,7 @@ def _on_labels(entries: Sequence[Entry], config: DataConfig) -> Iterator[Advice]
             "(data.select with per_label: balanced helps)",
             f"more than {_IMBALANCE} : 1 makes the model prefer the frequent label",
         )
-    held_out = label_counts(kept(entries, "held_out"), config)
+    held_out = label_counts(table, table.kept("held_out"), config)
     unseen = [label for label, number in held_out.items() if not number]
     if unseen:
         yield Advice(f"add held-out examples of {_some(unseen)}", "nothing will be known about labels without any")
@@ -102,16 +104,18 @@ def _on_held_out(number: int) -> Iterator[Advice]:
         )
 
 
-def _on_duplicates(entries: Sequence[Entry]) -> Iterator[Advice]:
-    rules = Counter(entry.rule for entry in entries)
-    if rules["duplicate"] > _MANY_DUPLICATES * len(entries):
+def _on_repeats(table: Table) -> Iterator[Advice]:
+    rules = Counter(dropped(table, np.ones(len(table), bool)))
+    repeats = rules["duplicate"] + rules["near_duplicate"]
+    if repeats > _MANY_DUPLICATES * len(table):
         yield Advice(
-            f"look at where the data comes from: {rules['duplicate']:,} of {len(entries):,} records repeat another",
-            "exact duplicates are dropped; near-duplicates probably remain",
+            f"look at where the data comes from: {repeats:,} of {len(table):,} records repeat another",
+            f"{rules['duplicate']:,} exactly and {rules['near_duplicate']:,} nearly; they are dropped",
         )
-    if rules["in_held_out"]:
+    overlaps = rules["held_out_exact"] + rules["held_out_ngram"] + rules["held_out_near"]
+    if overlaps:
         yield Advice(
-            f"{rules['in_held_out']:,} training examples ask what the held-out set asks: they are dropped",
+            f"{overlaps:,} training examples ask what the held-out set asks, or nearly that: they are dropped",
             "a model that has seen the held-out questions would look better than it is",
         )
 

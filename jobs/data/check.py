@@ -3,7 +3,8 @@
     python -m jobs.data.check --request FILE        prints one JSON object; `sftjobs check` starts it
 
 Request: {"model": folder or null, "config": DataConfig, "inputs": {name: path}, "show": examples to render}.
-It uses the functions of the stage itself. Without a model, everything but tokens is checked.
+It uses the functions of the stage itself, on a sample where a source is large. Without a model, everything but tokens
+is checked.
 """
 
 import argparse
@@ -14,27 +15,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from jobs.data.advice import Measured, advise
-from jobs.data.counts import dropped, shared_tokens
-from jobs.data.dedup import conflicts
-from jobs.data.gather import InputFile, gather
-from jobs.data.ledger import Entry, kept
-from jobs.data.prepare import empty_sides, reduce, split
+from jobs.data.counts import flagged
+from jobs.data.gather import Gathered, Reading, gathered
+from jobs.data.helpers import InputFile, find_helpers
+from jobs.data.measure import common_prefix
+from jobs.data.prepare import Given, Prepared, empty_sides, prepare, too_much_dropped
 from jobs.data.problems import DataProblem, Problems
-from jobs.data.section import conflict_table, funnel, label_table, samples
-from jobs.data.select import shuffled
-from jobs.data.tokens import count_tokens, drop_too_long
+from jobs.data.section import conflict_table, funnel, label_table, samples, task_table
+from jobs.data.table import Array, Table
 from jobs.lm.render import Renderer, load_tokenizer
 from sftjobs.errors import DataError
 from sftjobs.model import Document
-from sftjobs.plan.configs import DataConfig
+from sftjobs.plan.configs import DataConfig, MixtureConfig
+from sftjobs.plan.mixture import mixture_table
+from sftjobs.plan.sampler import Mixture
 
-MAX_RECORDS = 200_000
-"""Records read of each file."""
-MAX_COUNTED = 1_000
+MAX_RECORDS = 20_000
+"""Records read of each source; more are sampled, spread over it where its format allows that."""
+MAX_COUNTED = 2_000
 """Examples of which tokens are counted."""
+_CONFLICTS = 20
 
 
 class Request(Document):
@@ -43,8 +47,9 @@ class Request(Document):
     model: str | None
     """Model folder; None if there is none yet, e.g. before an import."""
     config: DataConfig
+    mixture: MixtureConfig | None = None
     inputs: dict[str, str]
-    """Input name (`task.<name>`, `general`, `held_out`) -> path."""
+    """Input name (`task.<name>`, `general`, `held_out`, ...) -> path."""
     show: int = Field(default=3, ge=0)
     """Rendered examples to return."""
     max_records: int = MAX_RECORDS
@@ -56,31 +61,63 @@ def check(request: Request) -> dict[str, Any]:
     config, problems = request.config, Problems()
     renderer = _renderer(request.model, problems)
     files = {name: InputFile(Path(path), path) for name, path in request.inputs.items()}
-    entries = gather(config, files, problems, lambda *_: None, request.max_records)
-    split(entries, config)
-    found = conflicts(entries)
-    counted = [] if renderer is None else _count_some(entries, request, renderer)
-    reduce(entries, config)
+    reading = Reading(sample=request.max_records)
+    try:
+        helpers = find_helpers(files, renderer, problems.add)
+        with gathered(config, files, helpers, problems, lambda *_: None, reading) as found:
+            model = None if request.model is None else Path(request.model)
+            given = Given(config, files, problems, lambda *_: None, model, renderer, 1, request.max_counted)
+            return _answer(found, prepare(found.table, given), given, request)
+    except DataError as error:  # what stops the stage as a whole
+        problems.add(DataProblem("data", "data", None, None, str(error)))
+        return _nothing(problems)
+
+
+def _answer(found: Gathered, prepared: Prepared, given: Given, request: Request) -> dict[str, Any]:
+    config, problems, table = given.config, given.problems, found.table
     if not problems.total:
-        for reason in empty_sides(entries):
+        for reason in empty_sides(table) or too_much_dropped(table, config.max_dropped):
             problems.add(DataProblem("empty", "data", None, None, reason))
-    train = kept(entries, "train")
-    tokens = None if renderer is None or not counted else token_table(counted, config.max_tokens)
-    rendered = [] if renderer is None else samples(train, config.seed, request.show, renderer)
+    train = table.kept("train")
+    counted = np.flatnonzero((table.tokens >= 0) & (table["side"] == 0))
+    tokens = None if given.renderer is None or not len(counted) else token_table(table, counted, given)
+    rendered = [] if given.renderer is None else samples(table, train, config.seed, request.show, given.renderer)
+    conflicts = prepared.conflicts
     return {
         "problems": problems.as_json(),
         "more_problems": problems.total - len(problems.kept),
         "tables": {
-            "funnel": funnel(entries),
-            "tasks": task_table(entries),
-            "labels": label_table(entries, config),
+            "funnel": funnel(table, len(found.bad)),
+            "tasks": task_table(table),
+            "labels": label_table(table, config),
             "tokens": tokens,
-            "conflicts": {"questions": len(found), "shown": conflict_table(found)},
+            "flagged": flagged(table),
+            "conflicts": {
+                "questions": len(conflicts.groups),
+                "shown": conflict_table(conflicts.shown(table, _CONFLICTS)),
+            },
         },
         "rendered": rendered,
-        "advice": [asdict(one) for one in advise(entries, config, Measured(tokens, len(found)))],
-        "notes": _notes(entries, counted, request),
+        "advice": [asdict(one) for one in advise(table, config, Measured(tokens, len(conflicts.groups)))],
+        "notes": _notes(found, counted, request),
     }
+
+
+def mixture(table: Table, config: MixtureConfig | None, seed: int) -> list[dict[str, Any]]:
+    """What the epochs would hold; empty if that was not asked for."""
+    if config is None:
+        return []
+    rows = table.kept("train")
+    tasks = [table.tasks[code] for code in table["task"][rows].tolist()]
+    tokens, supervised = table.tokens[rows].tolist(), table.supervised[rows].tolist()
+    return mixture_table(tasks, tokens, supervised, Mixture.of(config), seed)
+
+
+def _nothing(problems: Problems) -> dict[str, Any]:
+    more = problems.total - len(problems.kept)
+    return {
+        "problems": problems.as_json(), "more_problems": more, "tables": {}, "rendered": [], "advice": [], "notes": []
+    }  # fmt: skip
 
 
 def _renderer(model: str | None, problems: Problems) -> Renderer | None:
@@ -93,52 +130,29 @@ def _renderer(model: str | None, problems: Problems) -> Renderer | None:
         return None
 
 
-def _count_some(entries: Sequence[Entry], request: Request, renderer: Renderer) -> list[Entry]:
-    """Count tokens of at most `max_counted` examples, chosen by the seed; drop those that are too long."""
-    some = shuffled(kept(entries), request.config.seed)[: request.max_counted]
-    count_tokens(some, renderer, lambda *_: None)
-    drop_too_long(some, request.config.max_tokens)
-    return [entry for entry in some if entry.side == "train"]
-
-
-def token_table(counted: Sequence[Entry], max_tokens: int) -> dict[str, Any]:
+def token_table(table: Table, counted: Array, given: Given) -> dict[str, Any]:
     """Lengths of the counted training examples, in tokens."""
-    lengths = sorted(entry.tokens or 0 for entry in counted)
-    supervised = sum(entry.supervised or 0 for entry in counted)
-    percentiles = {f"p{share}": lengths[min(len(lengths) - 1, len(lengths) * share // 100)] for share in (5, 50, 95)}
+    assert given.renderer is not None
+    lengths = np.sort(table.tokens[counted])
+    percentiles = {
+        f"p{share}": int(lengths[min(len(lengths) - 1, len(lengths) * share // 100)]) for share in (5, 50, 95)
+    }
     return {
         "counted": len(lengths),
         **percentiles,
-        "max": lengths[-1],
-        "mean": round(sum(lengths) / len(lengths), 1),
-        "supervised_mean": round(supervised / len(lengths), 1),
-        "max_tokens": max_tokens,
-        "too_long": sum(length > max_tokens for length in lengths),
-        "common_prefix_tokens": shared_tokens(counted),
+        "max": int(lengths[-1]),
+        "mean": round(float(lengths.mean()), 1),
+        "supervised_mean": round(float(table.supervised[counted].mean()), 1),
+        "max_tokens": given.config.max_tokens,
+        "too_long": int((lengths > given.config.max_tokens).sum()),
+        "common_prefix_tokens": common_prefix(table, counted, given.renderer),
     }
 
 
-def task_table(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Records and kept examples of each task on each side."""
-    tasks = dict.fromkeys((entry.side, entry.example.task) for entry in entries)
-    return [
-        {
-            "task": task,
-            "side": side,
-            "records": sum(entry.side == side and entry.example.task == task for entry in entries),
-            "kept": len(kept(entries, side, task)),
-            "dropped": dropped([entry for entry in entries if entry.side == side and entry.example.task == task]),
-        }
-        for side, task in tasks
-    ]
-
-
-def _notes(entries: Sequence[Entry], counted: Sequence[Entry], request: Request) -> list[str]:
-    notes = []
-    if len(entries) >= request.max_records:
-        notes.append(f"at most {request.max_records:,} records of each file were read")
-    candidates = sum(entry.side == "train" and entry.rule in (None, "too_long") for entry in entries)
-    if counted and len(counted) < candidates:
+def _notes(found: Gathered, counted: Array, request: Request) -> list[str]:
+    notes = list(found.notes)
+    candidates = int((found.table.is_kept("train")).sum())
+    if len(counted) and len(counted) < candidates:
         notes.append(f"tokens were counted on {len(counted):,} of {candidates:,} training examples")
     if request.model is None:
         notes.append("no tokens were counted: the model is not on this machine as a folder yet")

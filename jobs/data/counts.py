@@ -1,57 +1,68 @@
 """What the data stage counts: for the manifest and for the tables of report and check."""
 
-from collections import Counter
-from collections.abc import Sequence
+import numpy as np
 
 from jobs.data.gather import sources
-from jobs.data.ledger import RULES, Entry, kept
-from jobs.data.tokens import longest_answer
-from jobs.lm.render import Renderer, common_prefix
+from jobs.data.ledger import BadRecord
+from jobs.data.measure import common_prefix
+from jobs.data.rules import CODES, RULES
+from jobs.data.table import Array, Table
+from jobs.lm.render import Renderer
 from sftjobs.plan.configs import DataConfig, DataCounts, TaskCounts
 
 
-def count(entries: Sequence[Entry], config: DataConfig, renderer: Renderer) -> DataCounts:
+def count(table: Table, bad: list[BadRecord], config: DataConfig, renderer: Renderer) -> DataCounts:
     """The manifest's counts."""
-    train = kept(entries, "train")
+    train = table.kept("train")
     return DataCounts(
-        records=len(entries),
-        tasks=task_counts(entries, config),
-        held_out=len(kept(entries, "held_out")),
-        dropped=dropped(entries),
-        labels=label_counts(train, config),
-        max_example_tokens=max((entry.tokens or 0 for entry in train), default=0),
-        common_prefix_tokens=shared_tokens(train),
-        longest_answer_tokens=longest_answer(entries, list(config.prompt.labels), renderer),
+        records=len(table) + len(bad),
+        tasks=task_counts(table, config),
+        held_out=len(table.kept("held_out")),
+        dev=len(table.kept("dev")),
+        dropped=dropped(table, np.ones(len(table), bool)) | ({"bad_record": len(bad)} if bad else {}),
+        flagged=flagged(table),
+        labels=label_counts(table, train, config),
+        max_example_tokens=max(0, int(table.tokens[train].max())) if len(train) else 0,
+        common_prefix_tokens=common_prefix(table, train, renderer),
+        longest_answer_tokens=longest_answer(table, list(config.prompt.labels), renderer),
         output_format=config.prompt.output.format,
+        bad_records=len(bad),
     )
 
 
-def task_counts(entries: Sequence[Entry], config: DataConfig) -> dict[str, TaskCounts]:
+def task_counts(table: Table, config: DataConfig) -> dict[str, TaskCounts]:
     """Training examples of each task, and of general data."""
     found = {}
     for task, _, side in sources(config):
         if side == "train":
-            group = kept(entries, "train", task)
-            tokens = sum(entry.tokens or 0 for entry in group)
-            supervised = sum(entry.supervised or 0 for entry in group)
-            found[task] = TaskCounts(examples=len(group), tokens=tokens, supervised_tokens=supervised)
+            rows = table.kept("train", task)
+            tokens, supervised = (int(column[rows].clip(0).sum()) for column in (table.tokens, table.supervised))
+            found[task] = TaskCounts(examples=len(rows), tokens=tokens, supervised_tokens=supervised)
     return found
 
 
-def dropped(entries: Sequence[Entry]) -> dict[str, int]:
-    """Rule -> examples that it dropped, in the order of the rules."""
-    found = Counter(entry.rule for entry in entries)
-    return {rule: found[rule] for rule in RULES if found[rule]}
+def dropped(table: Table, mask: Array) -> dict[str, int]:
+    """Rule -> records of `mask` that it dropped, in the order of the rules."""
+    rules = table["rule"][mask]
+    numbers = np.bincount(rules[rules >= 0], minlength=len(RULES))
+    return {rule.name: int(number) for rule, number in zip(RULES, numbers, strict=True) if number}
 
 
-def label_counts(entries: Sequence[Entry], config: DataConfig) -> dict[str, int]:
+def flagged(table: Table) -> dict[str, int]:
+    """Rule -> kept examples that it marked."""
+    flags = table["flags"][table.is_kept()]
+    numbers = {rule.name: int((flags >> np.uint64(CODES[rule.name]) & np.uint64(1)).sum()) for rule in RULES}
+    return {name: number for name, number in numbers.items() if number}
+
+
+def label_counts(table: Table, rows: Array, config: DataConfig) -> dict[str, int]:
     """Label -> examples, with every label of the prompt; empty where the answer is not a label."""
     if config.prompt.output.format != "label":
         return {}
-    found = Counter(entry.example.label for entry in entries)
-    return {label: found[label] for label in config.ordered_prompt.labels}
+    return table.count(rows, "label", table.labels)
 
 
-def shared_tokens(entries: Sequence[Entry]) -> int:
-    """Tokens that all entries share at their start."""
-    return common_prefix([entry.ids for entry in entries if entry.ids is not None])
+def longest_answer(table: Table, labels: list[str], renderer: Renderer) -> int:
+    """Tokens of the longest expected answer of the held-out set, or of the longest label, with the end of the turn."""
+    answers = sorted({*labels, *(example.answer for example, _ in table.examples(table.kept("held_out")))})
+    return max((len(ids) for ids in renderer.answers(answers)), default=0)

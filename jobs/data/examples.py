@@ -30,6 +30,8 @@ class Example:
     source: Source
     label: str | None = None
     """The answer, if it is one of the prompt's labels."""
+    difficulty: str | None = None
+    """As the record says it."""
     user_id: str | None = None
     """The user's own identifier, from the record."""
     inputs: tuple[str, ...] = ()
@@ -45,11 +47,20 @@ def make_example(
     messages: list[Message],
     source: Source,
     label: str | None = None,
+    difficulty: str | None = None,
     user_id: str | None = None,
     inputs: tuple[str, ...] = (),
 ) -> Example:
     """An example with its id."""
-    return Example(digest({"task": task, "messages": messages}), task, messages, source, label, user_id, inputs)
+    id_ = digest({"task": task, "messages": messages})
+    return Example(id_, task, messages, source, label, difficulty, user_id, inputs)
+
+
+def question_text(example: Example) -> str:
+    """What is asked, as text: the record's inputs, or what the user says in a conversation."""
+    if example.inputs:
+        return "\n".join(example.inputs)
+    return "\n".join(message["content"] for message in example.messages if message["role"] == "user")
 
 
 def question(example: Example) -> str:
@@ -61,6 +72,11 @@ def question(example: Example) -> str:
     if example.inputs:
         return _asked([{"role": "user", "content": text} for text in example.inputs])
     return whole_question(example)
+
+
+def text_question(text: str) -> str:
+    """The same of a text alone, as if a record had it as its only input."""
+    return _asked([{"role": "user", "content": text}])
 
 
 def whole_question(example: Example) -> str:
@@ -84,7 +100,7 @@ def normalised(text: str) -> str:
 
 
 def as_json(example: Example, tokens: int) -> dict[str, Any]:
-    """A line of train.jsonl or held_out.jsonl."""
+    """A line of train.jsonl, held_out.jsonl or dev.jsonl."""
     value: dict[str, Any] = {
         "id": example.id,
         "task": example.task,
@@ -92,4 +108,8 @@ def as_json(example: Example, tokens: int) -> dict[str, Any]:
         "source": {"digest": example.source.digest, "line": example.source.line},
         "tokens": tokens,
     }
-    return value if example.label is None else {**value, "label": example.label}
+    if example.label is not None:
+        value["label"] = example.label
+    if example.difficulty is not None:
+        value["difficulty"] = example.difficulty
+    return value

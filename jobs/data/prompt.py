@@ -1,19 +1,19 @@
 """From a record to an example: the prompt file's three parts and the record's columns become messages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from jobs.data.answers import AnswerRule, as_text
+from jobs.data.answers import AnswerRule, Fault, as_text
 from jobs.data.examples import Example, Source, make_example
 from jobs.data.read import Record, missing_column
+from jobs.data.shapes import Shape, ShapeError, conversation, value_at
 from jobs.lm.template import Message
 from sftjobs.plan.configs import SourceConfig
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.template import LABELS, fill, placeholders
 
-MESSAGES = "messages"
-"""A record with this column is a conversation already."""
-_ROLES = ("system", "user", "assistant")
+Mend = Callable[[str], str]
 
 
 class RecordError(Exception):
@@ -24,90 +24,113 @@ class RecordError(Exception):
         super().__init__(message)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The example of a record."""
+
+    example: Example
+    fault: Fault | None
+    """What is wrong with its answer."""
+    mended: bool
+    """Whether `mend` changed a text of it."""
+
+
 class Prompt:
     """A prompt file, ready for many records."""
 
-    def __init__(self, spec: PromptSpec) -> None:
+    def __init__(self, spec: PromptSpec, fix_labels: bool = False, mend: Mend | None = None) -> None:
+        """`mend`: applied to every text of a record, never to the prompt's own."""
         self._input = spec.input
-        self._columns = placeholders(spec.input)
+        self.placeholders = placeholders(spec.input)
         self._has_labels = spec.output.format == "label"
-        self._rule = AnswerRule(spec)
+        self._rule = AnswerRule(spec, fix_labels)
+        self._mend = mend or str
         constants = {LABELS: "\n".join(f"- {label}: {meaning}" for label, meaning in spec.labels.items())}
         self._system = None if spec.system is None else fill(spec.system, constants).strip()
         instruction = [] if spec.instruction is None else [fill(spec.instruction, constants).strip()]
         worked = [f"{fill(spec.input, one.input).strip()}\nAnswer: {one.output}" for one in spec.examples]
-        self._before_input = [*instruction, *(["Examples:\n\n" + "\n\n".join(worked)] if worked else [])]
+        before = [*instruction, *(["Examples:\n\n" + "\n\n".join(worked)] if worked else [])]
+        self._before_input = "".join(f"{part}\n\n" for part in before)
 
-    def example(self, record: Record, task: str, config: SourceConfig, file_digest: str, free: bool) -> Example:
+    def example(
+        self, record: Record, task: str, config: SourceConfig, shape: Shape, file_digest: str, free: bool
+    ) -> Made:
         """The example of one record. `free`: a ready conversation may say anything (general data).
 
-        Raises RecordError if a column is missing or the answer is not in the form that the prompt asks for.
+        Raises RecordError if a column is missing or the conversation cannot be used.
         """
-        ready = MESSAGES in record.values
-        asked = {} if ready else self._asked(record.values)
-        answer = None if ready else as_text(_column(record.values, config.output_column))
-        messages = _conversation(record.values[MESSAGES]) if answer is None else self._messages(asked, answer)
-        checked = not (ready and free)
+        asked: dict[str, str] = {}
+        if shape == "columns":
+            asked, answer = self._asked(record.values, config), as_text(_column(record.values, config.output_column))
+            given = [*asked.values(), answer]
+            asked = {name: self._mend(text) for name, text in asked.items()}
+            answer = self._mend(answer)
+            mended = [*asked.values(), answer] != given
+            messages = self._messages(asked, answer)
+        else:
+            messages, mended = self._ready(record.values, shape, config)
+        fault = None
+        checked = shape == "columns" or not free
         if checked:
             answer = self._rule.normal(messages[-1]["content"])
-            error = self._rule.error(answer)
-            if error is not None:
-                raise RecordError("label" if self._has_labels and answer else "answer", error)
-            messages[-1] = _message("assistant", answer)
-        label = messages[-1]["content"] if checked and self._has_labels else None
-        user_id = None if config.id_column is None else as_text(_column(record.values, config.id_column))
-        inputs = tuple(asked[column] for column in sorted(asked))
-        return make_example(task, messages, Source(file_digest, record.line), label, user_id, inputs)
+            fault = self._rule.fault(answer)
+            messages[-1] = {**messages[-1], "content": answer}
+        elif not messages[-1]["content"].strip():
+            fault = Fault("empty_answer", "the answer is empty")
+        label = messages[-1]["content"] if checked and self._has_labels and fault is None else None
+        columns = config.columns
+        example = make_example(
+            task,
+            messages,
+            Source(file_digest, record.line),
+            label,
+            None if columns.difficulty is None else as_text(_column(record.values, columns.difficulty)),
+            None if columns.id is None else as_text(_column(record.values, columns.id)),
+            tuple(asked[name] for name in sorted(asked)),
+        )
+        return Made(example, fault, mended)
 
-    def _asked(self, values: dict[str, Any]) -> dict[str, str]:
+    def corrected(self, example: Example, answer: str) -> Made:
+        """The example with another answer, which is checked as if the record had it."""
+        answer = self._rule.normal(answer)
+        fault = self._rule.fault(answer)
+        messages = [*example.messages[:-1], {**example.messages[-1], "content": answer}]
+        label = answer if self._has_labels and fault is None else None
+        new = make_example(
+            example.task, messages, example.source, label, example.difficulty, example.user_id, example.inputs
+        )
+        return Made(new, fault, mended=True)
+
+    def _asked(self, values: dict[str, Any], config: SourceConfig) -> dict[str, str]:
         """The value of each placeholder."""
-        given = {column: as_text(_column(values, column, f"{{{{ {column} }}}}")) for column in self._columns}
+        mapped = config.columns.inputs
+        given = {
+            name: as_text(_column(values, mapped.get(name, name), f"{{{{ {name} }}}}")) for name in self.placeholders
+        }
         if given and not any(value.strip() for value in given.values()):
             raise RecordError("column", f"nothing is asked: {', '.join(given)} is empty")
         return given
 
     def _messages(self, asked: dict[str, str], answer: str) -> list[Message]:
-        user = "\n\n".join([*self._before_input, fill(self._input, asked).strip()])
-        system = [] if self._system is None else [_message("system", self._system)]
-        return [*system, _message("user", user), _message("assistant", answer)]
+        user = self._before_input + fill(self._input, asked).strip()
+        system: list[Message] = [] if self._system is None else [{"role": "system", "content": self._system}]
+        return [*system, {"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+
+    def _ready(self, values: dict[str, Any], shape: Shape, config: SourceConfig) -> tuple[list[Message], bool]:
+        """A record's own conversation, and whether a text of it was mended."""
+        try:
+            given = conversation(values, shape, config.columns)
+        except ShapeError as error:
+            raise RecordError(error.kind, str(error)) from None
+        mended: list[Message] = [{**message, "content": self._mend(message["content"])} for message in given]
+        return mended, mended != given
 
 
 def _column(values: dict[str, Any], name: str, placeholder: str | None = None) -> Any:
-    if name not in values:
+    found, value = value_at(values, name)
+    if not found:
         told = f"; the prompt's input asks for it as {placeholder}" if placeholder else "; set `columns` in run.yaml"
         raise RecordError("column", missing_column(name, values) + told)
-    if values[name] is None:
+    if value is None:
         raise RecordError("column", f"column {name!r} is null; give a value or remove the record")
-    return values[name]
-
-
-def _conversation(value: Any) -> list[Message]:
-    """A record's own messages, checked. Raises RecordError."""
-    problem = next(_conversation_errors(value), None)
-    if problem is not None:
-        raise RecordError("messages", f"{MESSAGES}: {problem}")
-    return [_message(message["role"], message["content"]) for message in value]
-
-
-def _conversation_errors(value: Any) -> Iterator[str]:
-    if not isinstance(value, list) or not value:
-        yield 'must be a list of {"role": ..., "content": ...}'
-        return
-    for i, message in enumerate(value):
-        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            yield f"message {i + 1} must have a role and a content that is text"
-            return
-        if message.get("role") not in _ROLES:
-            yield f"message {i + 1} has the role {message.get('role')!r}; known: {', '.join(_ROLES)}"
-    if value[-1].get("role") != "assistant":
-        yield f"the last message must be the assistant's, and this is the {value[-1].get('role')}'s"
-    elif not value[-1]["content"].strip():
-        yield "the assistant's last message is empty"
-    if value[0].get("role") == "assistant":
-        yield "the first message is the assistant's; there must be a question before it"
-    if not any(message["role"] == "user" for message in value):
-        yield "there is no message of the user"
-
-
-def _message(role: str, content: str) -> Message:
-    return {"role": role, "content": content}
+    return value

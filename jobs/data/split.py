@@ -1,11 +1,14 @@
-"""Which examples are held out, and that no held-out question is trained on."""
+"""Which examples are held out, which are the dev set: whole groups of near-duplicates, by the first question of each.
+
+A side depends on nothing but seed and content of the first record of the group: it stays when records are added.
+"""
 
 import hashlib
-from collections.abc import Sequence
 
-from jobs.data.examples import earlier_questions, whole_question
-from jobs.data.gather import GENERAL
-from jobs.data.ledger import Entry, kept
+import numpy as np
+
+from jobs.data.likeness import Likeness
+from jobs.data.table import SIDES, Table
 
 
 def chance(seed: int, text: str) -> float:
@@ -14,21 +17,23 @@ def chance(seed: int, text: str) -> float:
     return int.from_bytes(head, "big") / 2**64
 
 
-def set_aside(entries: Sequence[Entry], fraction: float, seed: int) -> None:
-    """Move about `fraction` of the tasks' examples to the held-out side, all that ask the same question together."""
-    for entry in entries:
-        if entry.side == "train" and entry.example.task != GENERAL and chance(seed, entry.question) < fraction:
-            entry.side = "held_out"
+def set_aside(
+    table: Table, likeness: Likeness, held_out: float | None, dev: float | None, seed: int, general: str
+) -> None:
+    """Move about `held_out` and `dev` (shares) of the tasks' training examples to those sides."""
+    mask = table["side"] == SIDES.index("train")
+    if general in table.tasks:
+        mask &= table["task"] != table.tasks.index(general)
+    rows = np.flatnonzero(mask)
+    leaders = likeness.cluster[rows]
+    drawn = {leader: _side(table, leader, held_out or 0.0, dev or 0.0, seed) for leader in np.unique(leaders).tolist()}
+    table["side"][rows] = [drawn[leader] for leader in leaders.tolist()]
 
 
-def exclude_held_out(entries: Sequence[Entry]) -> None:
-    """Drop training examples of which any turn asks what the held-out set asks, dropped held-out examples included.
-
-    A record and a ready conversation (a corrected bad case) meet in either form: with the instruction or without it.
-    """
-    held_out = [entry for entry in entries if entry.side == "held_out"]
-    asked = {question for entry in held_out for question in (entry.question, whole_question(entry.example))}
-    for entry in kept(entries, "train"):
-        trained = {entry.question, whole_question(entry.example), *earlier_questions(entry.example)}
-        if trained & asked:
-            entry.rule = "in_held_out"
+def _side(table: Table, leader: int, held_out: float, dev: float, seed: int) -> int:
+    question = table["question"][leader].ljust(32, b"\0").hex()
+    if held_out and chance(seed, question) < held_out:
+        return SIDES.index("held_out")
+    if dev and chance(seed, f"dev:{question}") < dev:
+        return SIDES.index("dev")
+    return SIDES.index("train")

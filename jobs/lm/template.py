@@ -12,8 +12,8 @@ from sftjobs.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Message = dict[str, str]
-"""`role` (system, user or assistant) and `content`."""
+Message = dict[str, Any]
+"""`role` (system, user or assistant), `content`, and for an answer that is not to be trained `train`: False."""
 
 _PROBE = "4f1c9a"  # text that no template contains
 
@@ -31,12 +31,9 @@ class Turns:
 
     text: str
     spans: list[tuple[int, int]]
-    """Characters [start, end) that the model has to generate, one pair per assistant turn."""
-
-    @property
-    def last_start(self) -> int:
-        """Where the last assistant turn begins: the length of the prompt."""
-        return self.spans[-1][0]
+    """Characters [start, end) that the model has to generate, one pair per assistant turn that is trained."""
+    last_start: int
+    """Where the last assistant turn begins: the length of the prompt."""
 
 
 class Template:
@@ -59,8 +56,16 @@ class Template:
         if not messages or messages[-1]["role"] != "assistant":
             raise DataError("a conversation must end with a message of the assistant: it is what is trained")
         text = self._text(messages)
+        trained = self._trained(conversation)
         places = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
-        return Turns(text, [self._span(text, messages, i) for i in places])
+        spans = [self._span(text, messages, i) for i in places]
+        wanted = [span for span, train in zip(spans, trained, strict=True) if train]
+        return Turns(text, wanted, spans[-1][0])
+
+    @staticmethod
+    def _trained(conversation: Sequence[Message]) -> list[bool]:
+        """Of each assistant's turn: every one is trained unless it says otherwise."""
+        return [message.get("train", True) for message in conversation if message["role"] == "assistant"]
 
     def prompt(self, conversation: Sequence[Message]) -> str:
         """The text that makes the model write the last assistant message (which may be missing)."""

@@ -14,12 +14,12 @@ from jobs.train.engine import check_ranks, infrastructure_errors, quiet, train
 from jobs.train.examples import TrainingSet, read_training_set
 from jobs.train.export import export
 from jobs.train.model import open_for_training, parameter_counts
-from jobs.train.order import Order
 from jobs.train.steps import Steps
 from jobs.train.summary import Stopwatch, counts, report
 from jobs.train.trainer import SftTrainer
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import TrainConfig
+from sftjobs.plan.sampler import Mixture, Order
 from sftjobs.program import Program, main
 
 
@@ -69,9 +69,7 @@ def training_order(config: TrainConfig, examples: TrainingSet) -> Order:
     """The order over the examples. Raises DataError if it gives fewer steps than the plan has."""
     order = Order(
         examples.tasks,
-        config.epochs,
-        config.general_ratio,
-        config.general_max_repeats,
+        Mixture.of(config.mixture),
         global_batch=config.micro_batch_size * config.gradient_accumulation_steps * config.world_size,
         seed=config.seed,
     )

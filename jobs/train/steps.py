@@ -7,8 +7,9 @@ from torch.utils.data import Dataset
 from jobs.lm.prefix import Batch, Layouts, Sequences
 from jobs.lm.render import IGNORE
 from jobs.train.examples import TrainingSet
-from jobs.train.order import Order, micro_batches
+from jobs.train.order import micro_batches
 from sftjobs.plan.configs import TrainConfig
+from sftjobs.plan.sampler import Order
 
 
 @dataclass(frozen=True)

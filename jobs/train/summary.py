@@ -10,8 +10,8 @@ from jobs.lm.prefix import Layouts
 from jobs.train.checkpoint import Point
 from jobs.train.edge import StepEdge
 from jobs.train.examples import TrainingSet
-from jobs.train.order import Order
 from sftjobs.plan.configs import TrainConfig
+from sftjobs.plan.sampler import Order
 from sftjobs.program import Program
 
 CURVE_POINTS = 500

@@ -63,7 +63,7 @@ def _ask(planned: "Planned", show: int) -> dict[str, Any]:
     import tempfile
 
     from sftjobs.errors import SftError
-    from sftjobs.plan.make import data_config
+    from sftjobs.plan.make import data_config, mixture_config
     from sftjobs.spec.places import is_local
 
     externals = planned.plan.facts.externals
@@ -75,6 +75,7 @@ def _ask(planned: "Planned", show: int) -> dict[str, Any]:
     request = {
         "model": _model_folder(planned),
         "config": data_config(planned.spec).model_dump(mode="json"),
+        "mixture": mixture_config(planned.spec).model_dump(mode="json"),
         "inputs": local,
         "show": show,
     }

@@ -109,13 +109,6 @@ class DataConfig(Document):
     corrections: bool = False
     """Whether there is an input `corrections`."""
     select: SelectConfig | None = None
-    mix: MixSpec = MixSpec()
-    epochs: dict[str, float] = {}
-    """Task -> passes, for the table of the mixture."""
-    weights: dict[str, float] = {}
-    """Task -> weight, likewise."""
-    general_ratio: float | None = None
-    general_max_repeats: int = 1
     max_tokens: int
     overlength: Literal["drop", "stop", "truncate"] = "drop"
     seed: int
@@ -125,6 +118,19 @@ class DataConfig(Document):
         """`prompt` with its labels in the order of the prompt file."""
         labels = {label: self.prompt.labels[label] for label in self.label_order} or self.prompt.labels
         return self.prompt.model_copy(update={"labels": labels})
+
+
+class MixtureConfig(Document):
+    """How often each task is seen; see docs/mixing.md."""
+
+    epochs: dict[str, float]
+    """Task -> passes. An epoch e (from 0) holds every task with more than e passes; of the last half or so a part."""
+    mix: MixSpec = MixSpec()
+    weights: dict[str, float] = {}
+    """Task -> weight, for mode `weighted`."""
+    general_ratio: float | None = None
+    general_max_repeats: int = 1
+    """See GeneralSpec.max_repeats."""
 
 
 class TaskCounts(Document):
@@ -181,14 +187,7 @@ class TrainConfig(Document):
     method: Literal["lora", "full"]
     lora: LoraConfig | None
     learning_rate: float
-    epochs: dict[str, float]
-    """Task -> passes. An epoch e (from 0) holds every task with more than e passes; of the last half or so a part."""
-    mix: MixSpec = MixSpec()
-    weights: dict[str, float] = {}
-    """Task -> weight, for mode `weighted`."""
-    general_ratio: float | None
-    general_max_repeats: int
-    """See GeneralSpec.max_repeats."""
+    mixture: MixtureConfig
     micro_batch_size: int
     gradient_accumulation_steps: int
     world_size: int

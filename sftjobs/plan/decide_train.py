@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
-from sftjobs.plan.arithmetic import epoch_sizes, optimizer_steps
-from sftjobs.plan.configs import DataCounts, LoraConfig, TrainConfig
+from sftjobs.plan.arithmetic import optimizer_steps
+from sftjobs.plan.configs import DataCounts, LoraConfig, MixtureConfig, TrainConfig
+from sftjobs.plan.sampler import GENERAL, Mixture
 from sftjobs.plan.types import Resources
 
 FULL_FROM_EXAMPLES = 1_000_000
@@ -20,8 +21,7 @@ Reasons = dict[str, str]
 def decide_train(config: dict[str, Any], resources: Resources, counts: DataCounts) -> tuple[TrainConfig, Reasons, str]:
     """Finished config, the reason for each `auto`, and the printed arithmetic.
 
-    `config`: `TrainSpec` without operational fields, plus task_epochs, general_ratio, general_max_repeats,
-    max_tokens and seed.
+    `config`: `TrainSpec` without operational fields, plus mixture (a MixtureConfig), max_tokens and seed.
     """
     reasons: Reasons = {}
     domain = {name: task.examples for name, task in counts.tasks.items() if name != "general"}
@@ -32,20 +32,19 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         rate = LEARNING_RATE[method]
         reasons["learning_rate"] = f"{rate:g} is where {method} usually works; see docs/train.md"
     micro, accumulation = _batch(config, resources, total, reasons)
-    epochs = {name: config["task_epochs"].get(name) or config["epochs"] for name in domain}
-    general = counts.tasks["general"].examples if "general" in counts.tasks else 0
-    sizes = epoch_sizes(domain, epochs, general, config["general_ratio"], config["general_max_repeats"])
+    general = counts.tasks[GENERAL].examples if GENERAL in counts.tasks else 0
+    mixture = MixtureConfig.model_validate(config["mixture"])
+    draws = Mixture.of(mixture).draws({**domain, GENERAL: general})
+    sizes = [sum(drawn.values()) for drawn in draws]
     global_batch = micro * accumulation * resources.world_size
     all_steps = optimizer_steps(sizes, global_batch)
     steps = all_steps if config["max_steps"] is None else min(all_steps, config["max_steps"])
-    _on_general(config, general, total, sizes, reasons)
+    _on_general(mixture, general, draws, reasons)
     decided = TrainConfig(
         method=method,
         lora=LoraConfig(**config["lora"]) if method == "lora" else None,
         learning_rate=rate,
-        epochs=epochs,
-        general_ratio=config["general_ratio"],
-        general_max_repeats=config["general_max_repeats"],
+        mixture=mixture,
         micro_batch_size=micro,
         gradient_accumulation_steps=accumulation,
         world_size=resources.world_size,
@@ -60,19 +59,24 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         max_tokens=config["max_tokens"],
         seed=config["seed"],
     )
-    return decided, reasons, _summary(decided, resources, counts, sizes, all_steps)
+    return decided, reasons, _summary(decided, resources, counts, draws, all_steps)
 
 
-def _on_general(config: dict[str, Any], general: int, domain: int, sizes: list[int], reasons: Reasons) -> None:
+Draws = list[dict[str, int]]
+"""For each epoch: task -> draws."""
+
+
+def _on_general(mixture: MixtureConfig, general: int, draws: Draws, reasons: Reasons) -> None:
     """Say so if there are fewer general examples than the ratio asks for; the first epoch holds every task."""
-    ratio = config["general_ratio"]
-    if ratio is None or not sizes:
+    ratio = mixture.general_ratio
+    if ratio is None or not draws:
         return
-    drawn = sizes[0] - domain
+    drawn = draws[0][GENERAL]
+    domain = sum(draws[0].values()) - drawn
     if drawn < math.floor(ratio * domain + 0.5):
         reasons["general.ratio"] = (
             f"{drawn:,} general examples in the first epoch instead of {ratio:g} x {domain:,}: "
-            f"there are {general:,}, each used at most {config['general_max_repeats']} times per epoch"
+            f"there are {general:,}, each used at most {mixture.general_max_repeats} times per epoch"
         )
 
 
@@ -117,9 +121,9 @@ def _power_of_two(number: int) -> int:
     return 1 << (max(1, number).bit_length() - 1)
 
 
-def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, sizes: list[int], all_steps: int) -> str:
+def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, draws: Draws, all_steps: int) -> str:
     batch = config.micro_batch_size * config.gradient_accumulation_steps * config.world_size
-    epochs = f"{len(sizes)} epoch{'s' if len(sizes) != 1 else ''}"
+    epochs = f"{len(draws)} epoch{'s' if len(draws) != 1 else ''}"
     parts = [
         f"world {resources.nodes}x{resources.processes_per_node}",
         f"micro batch {config.micro_batch_size}",
@@ -127,17 +131,20 @@ def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, size
         f"global batch {batch}",
         f"{config.steps:,} step{'s' if config.steps != 1 else ''}",
         epochs if config.steps == all_steps else f"max_steps ends {epochs} of {all_steps:,} steps early",
-        f"{_supervised(config, counts, sizes, all_steps)} supervised tokens",
+        f"{_supervised(config, counts, draws, all_steps)} supervised tokens",
     ]
     return " | ".join(parts)
 
 
-def _supervised(config: TrainConfig, counts: DataCounts, sizes: list[int], all_steps: int) -> str:
+def _supervised(config: TrainConfig, counts: DataCounts, draws: Draws, all_steps: int) -> str:
     """Tokens with loss over all steps; `~` where it depends on which examples are drawn or come before `max_steps`."""
-    tokens: float = sum(counts.tasks[name].supervised_tokens * passes for name, passes in config.epochs.items())
-    general = counts.tasks.get("general")
-    drawn = sum(sizes) - sum(counts.tasks[name].examples * passes for name, passes in config.epochs.items())
-    if general is not None and drawn:
-        tokens += general.supervised_tokens / general.examples * drawn
-    exact = not drawn and config.steps == all_steps
-    return f"{tokens:,}" if exact else f"~{round(tokens * config.steps / all_steps):,}"
+    tokens, exact = 0.0, config.steps == all_steps
+    for drawn in draws:
+        for task, number in drawn.items():
+            known = counts.tasks.get(task)
+            if known is None or not known.examples:
+                continue
+            passes, rest = divmod(number, known.examples)
+            tokens += known.supervised_tokens * passes + known.supervised_tokens / known.examples * rest
+            exact = exact and not rest
+    return f"{round(tokens):,}" if exact else f"~{round(tokens * config.steps / all_steps):,}"

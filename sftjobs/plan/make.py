@@ -8,7 +8,14 @@ import-data<n>? ─┐
 
 from typing import Any
 
-from sftjobs.plan.configs import DataConfig, DatasetImportConfig, ImportConfig, SelectConfig, SourceConfig
+from sftjobs.plan.configs import (
+    DataConfig,
+    DatasetImportConfig,
+    ImportConfig,
+    MixtureConfig,
+    SelectConfig,
+    SourceConfig,
+)
 from sftjobs.plan.types import Facts, Operation, Resources, RunPlan, StageInput, StageNode
 from sftjobs.spec.columns import output_column
 from sftjobs.spec.data import SourceSpec, TaskSpec
@@ -151,14 +158,21 @@ def data_config(spec: RunSpec) -> DataConfig:
         denoise=data.denoise,
         corrections=data.corrections is not None,
         select=None if data.select is None else SelectConfig(**data.select.model_dump()),
-        mix=data.mix,
-        epochs={name: task.epochs or spec.train.epochs for name, task in data.tasks.items()},
-        weights={name: task.weight for name, task in data.tasks.items()},
-        general_ratio=None if general is None else general.ratio,
-        general_max_repeats=1 if general is None else general.max_repeats,
         max_tokens=data.max_tokens,
         overlength=data.overlength,
         seed=spec.seed,
+    )
+
+
+def mixture_config(spec: RunSpec) -> MixtureConfig:
+    """How training draws from the tasks; `sftjobs check` uses the same."""
+    tasks, general = spec.data.tasks, spec.data.general
+    return MixtureConfig(
+        epochs={name: task.epochs or spec.train.epochs for name, task in tasks.items()},
+        mix=spec.data.mix,
+        weights={name: task.weight for name, task in tasks.items()},
+        general_ratio=None if general is None else general.ratio,
+        general_max_repeats=1 if general is None else general.max_repeats,
     )
 
 
@@ -202,13 +216,8 @@ def _source(name: str, source: SourceSpec, prompt: PromptSpec) -> SourceConfig:
 def _train_stage(spec: RunSpec, model: StageInput) -> StageNode:
     """Its config is the spec's until the data is known; `finish` makes a TrainConfig of it."""
     resources = _resources(spec.resources.train)
-    config = spec.train.model_dump(exclude={"checkpoint_every_s", "keep"})
-    config["task_epochs"] = {name: task.epochs for name, task in spec.data.tasks.items()}
-    general = spec.data.general
-    config["mix"] = spec.data.mix.model_dump()
-    config["weights"] = {name: task.weight for name, task in spec.data.tasks.items()}
-    config["general_ratio"] = None if general is None else general.ratio
-    config["general_max_repeats"] = 1 if general is None else general.max_repeats
+    config = spec.train.model_dump(exclude={"checkpoint_every_s", "keep", "epochs"})
+    config["mixture"] = mixture_config(spec).model_dump()
     config["max_tokens"] = spec.data.max_tokens
     config["seed"] = spec.seed
     return StageNode(

@@ -14,6 +14,7 @@ PROGRAMS = (
     "sftjobs/program.py",
     "sftjobs/canonical.py",
     "sftjobs/plan/arithmetic.py",
+    "sftjobs/plan/sampler.py",
     "sftjobs/spec/prompt.py",
     "sftjobs/spec/template.py",
 )

@@ -26,7 +26,7 @@ CONFIG = DataConfig(
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> dict[str, str]:
-    train = [{"text": f"message {i}", "label": "balance"} for i in range(20)] + [{"text": "x" * 400, "label": "hello"}]
+    train = [{"text": f"message {i}", "label": "balance"} for i in range(20)] + [{"text": " ".join(map(str, range(150))), "label": "hello"}]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(record) + "\n" for record in train))
     (tmp_path / "test.csv").write_text("text,label\nmessage 3,balance\nhi,hello\n")
     return {"task.intent": str(tmp_path / "train.jsonl"), "held_out": str(tmp_path / "test.csv")}
@@ -51,7 +51,7 @@ def test_good_data_gives_tables_and_rendered_examples(inputs: dict[str, str], mo
         "side": "train",
         "records": 21,
         "kept": 19,
-        "dropped": {"in_held_out": 1, "too_long": 1},
+        "dropped": {"held_out_exact": 1, "too_long": 1},
     }
     assert tables["labels"][0] == {"label": "balance", "train": 19, "held_out": 1}
     assert (tables["tokens"]["counted"], tables["tokens"]["too_long"]) == (20, 1)
@@ -82,13 +82,14 @@ def test_large_data_is_sampled_and_says_so(inputs: dict[str, str], model: str) -
     answer = ask(inputs, model, max_counted=10)
     assert answer["tables"]["tokens"]["counted"] < 11
     assert any("training examples" in note and "tokens were counted on" in note for note in answer["notes"])
-    assert "at most 5 records" in ask(inputs, None, max_records=5)["notes"][0]
+    note = "5 of 21 records of {} were looked at, in 5 pieces spread over the file"
+    assert ask(inputs, None, max_records=5)["notes"][0] == note.format(inputs["task.intent"])
 
 
 def test_nothing_left_is_a_problem(inputs: dict[str, str]) -> None:
     Path(inputs["task.intent"]).write_text('{"text": "hi", "label": "hello"}\n')
     [problem] = ask(inputs, None)["problems"]
-    assert problem["kind"] == "empty" and "in_held_out 1" in problem["message"]
+    assert problem["kind"] == "empty" and "held_out_exact 1" in problem["message"]
 
 
 def test_the_command_prints_one_json_object_without_importing_torch(inputs: dict[str, str], model: str) -> None:

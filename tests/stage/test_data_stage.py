@@ -14,6 +14,7 @@ from jobs.lm.render import Renderer, load_tokenizer
 from sftjobs.errors import DataError
 from sftjobs.names import Exit
 from sftjobs.plan.configs import DataConfig, DataCounts, SelectConfig, SourceConfig
+from sftjobs.spec.data import ColumnMap
 from sftjobs.spec.prompt import OutputSpec, PromptSpec
 from tests.support.program_runner import Outcome, run_here, run_program
 from tests.support.tiny import END_OF_TURN, tiny_tokenizer
@@ -56,7 +57,7 @@ TRAIN = [
     {"text": "HOW  much is ｌｅｆｔ", "label": "balance"},
     {"text": "good morning", "label": "greeting"},
     {"text": "good morning", "label": "balance"},
-    {"text": "余额" * 300, "label": "balance"},
+    {"text": "".join(map(chr, range(0x4E00, 0x5058))), "label": "balance"},
 ]
 HELD_OUT = [{"text": "how much is left", "label": "balance"}, {"text": "hi", "label": "greeting"}]
 
@@ -82,7 +83,7 @@ def test_every_record_is_accounted_for(inputs: dict[str, Path], tmp_path: Path) 
     outcome = prepare(data_config(), inputs, tmp_path / "work")
     counts = DataCounts.model_validate(outcome.counts)
     assert counts.records == 9
-    assert counts.dropped == {"duplicate": 1, "in_held_out": 1, "too_long": 1}
+    assert counts.dropped == {"duplicate": 1, "held_out_exact": 1, "too_long": 1}
     assert counts.held_out == 2
     assert counts.tasks["intent"].examples == 4
     assert counts.labels == {"balance": 2, "greeting": 2}
@@ -91,7 +92,7 @@ def test_every_record_is_accounted_for(inputs: dict[str, Path], tmp_path: Path) 
         (1, "train", None),
         (2, "train", None),
         (3, "train", "duplicate"),
-        (4, "train", "in_held_out"),
+        (4, "train", "held_out_exact"),
         (5, "train", None),
         (6, "train", None),
         (7, "train", "too_long"),
@@ -197,7 +198,7 @@ def test_csv_with_byte_order_mark_and_line_breaks_in_fields(inputs: dict[str, Pa
     inputs["task.intent"] = tmp_path / "train.csv"
     text = '\ufeffnumber,text,label\r\n7,"two\nlines, and ""quotes""",balance\r\n\r\n8,hello, greeting \r\n'
     inputs["task.intent"].write_bytes(text.encode())
-    tasks = {"intent": source("task.intent", format="csv", id_column="number")}
+    tasks = {"intent": source("task.intent", format="csv", columns=ColumnMap(id="number"))}
     outcome = prepare(data_config(tasks=tasks), inputs, tmp_path / "work")
     rows = pq.read_table(outcome.content / "ledger.parquet").to_pylist()[:2]
     assert [(row["line"], row["user_id"], row["label"]) for row in rows] == [(2, "7", "balance"), (5, "8", "greeting")]
@@ -209,7 +210,7 @@ def test_nothing_left_to_train_on_names_the_rules(inputs: dict[str, Path], tmp_p
     with pytest.raises(DataError) as caught:
         prepare(data_config(), inputs, tmp_path / "work")
     assert "no training examples are left of 3: duplicate 1" in str(caught.value)
-    assert "in_held_out 2" in str(caught.value)
+    assert "held_out_exact 2" in str(caught.value)
 
 
 def test_nothing_held_out_names_the_rule(inputs: dict[str, Path], tmp_path: Path) -> None:

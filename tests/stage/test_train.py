@@ -192,7 +192,7 @@ def test_bfloat16_is_autocast_over_float32_weights(base: Path, data: Path, tmp_p
 
 def test_general_examples_are_mixed_in(base: Path, tmp_path: Path) -> None:
     data = training_data(tmp_path / "data", examples=8, general=30)
-    config = train_config(examples=8, general_ratio=1.0, epochs={"intent": 2}, steps=8)
+    config = train_config(examples=8, general_ratio=1.0, epochs=2.0, steps=8)
     outcome = train(config, base, data, tmp_path / "work")
     assert outcome.counts["examples_seen"] == 32
 

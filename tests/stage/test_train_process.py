@@ -33,7 +33,7 @@ def finish(process: "subprocess.Popen[str]", work: Path) -> Outcome:
 
 def test_term_saves_at_a_step_edge_and_exits_20(base: Path, tmp_path: Path) -> None:
     data = training_data(tmp_path / "data")
-    config = train_config(epochs={"intent": 900})  # longer than the test can take
+    config = train_config(epochs=900.0)  # longer than the test can take
     work = tmp_path / "work"
     process = start_program("jobs.train", config, {"model": base, "data": data}, work)
     deadline = time.monotonic() + DEADLINE_S

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sftjobs import names
-from sftjobs.canonical import digest
+from sftjobs.canonical import digest, sha256
 from sftjobs.model import Document
 from sftjobs.plan.types import External, FinishedInput, Kind, Operation, Resources, StagePlan
 from sftjobs.program import Program
@@ -57,6 +57,11 @@ class Outcome:
         return value
 
 
+def digest_of(path: Path, name: str) -> str:
+    """As planning names an input: a file by its SHA-256."""
+    return sha256(path.read_bytes()) if path.is_file() else digest(name)
+
+
 def stage_plan(
     program: str,
     config: Document | dict[str, Any],
@@ -69,7 +74,7 @@ def stage_plan(
     parts = program.split(".")
     kind: Kind = "train" if "train" in parts else "eval" if "eval" in parts else "data"
     finished = {
-        name: FinishedInput(external=External(source=str(path), digest=digest(name), files=[]))
+        name: FinishedInput(external=External(source=str(path), digest=digest_of(path, name), files=[]))
         for name, path in inputs.items()
     }
     key_json = {"program": program, "config": values}

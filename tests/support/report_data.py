@@ -97,7 +97,7 @@ def data_section(text: str = "please tell me about it") -> dict[str, Any]:
         "funnel": [
             {"step": "records", "examples": 612},
             {"step": "duplicate", "dropped": 14},
-            {"step": "in_held_out", "dropped": 3},
+            {"step": "held_out_exact", "dropped": 3},
             {"step": "train", "examples": 395},
             {"step": "held_out", "examples": 200},
         ],

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sftjobs.canonical import sha256
-from sftjobs.plan.arithmetic import epoch_sizes, optimizer_steps
-from sftjobs.plan.configs import LoraConfig, TrainConfig
+from sftjobs.plan.arithmetic import optimizer_steps
+from sftjobs.plan.configs import LoraConfig, MixtureConfig, TrainConfig
+from sftjobs.plan.sampler import Mixture
 from sftjobs.program import Program
 from tests.support.program_runner import Outcome
 
@@ -44,9 +45,9 @@ def train_config(method: str = "lora", examples: int = 22, **changes: Any) -> Tr
         "method": method,
         "lora": LORA if method == "lora" else None,
         "learning_rate": 1e-2 if method == "lora" else 1e-3,
-        "epochs": {"intent": 2},
-        "general_ratio": None,
-        "general_max_repeats": 1,
+        "mixture": MixtureConfig(
+            epochs={"intent": changes.pop("epochs", 2.0)}, general_ratio=changes.pop("general_ratio", None)
+        ),
         "micro_batch_size": 4,
         "gradient_accumulation_steps": 1,
         "world_size": 1,
@@ -61,7 +62,7 @@ def train_config(method: str = "lora", examples: int = 22, **changes: Any) -> Tr
         **changes,
     }
     batch = values["micro_batch_size"] * values["gradient_accumulation_steps"] * values["world_size"]
-    sizes = epoch_sizes({"intent": examples}, values["epochs"], 0, None, 1)
+    sizes = Mixture.of(values["mixture"]).sizes({"intent": examples})
     return TrainConfig.model_validate({"steps": optimizer_steps(sizes, batch), **values})
 
 

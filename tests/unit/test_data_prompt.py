@@ -6,9 +6,11 @@ import pytest
 
 from jobs.data.examples import Source as Origin
 from jobs.data.examples import make_example, question
-from jobs.data.prompt import Prompt, RecordError
+from jobs.data.prompt import Made, Prompt, RecordError
 from jobs.data.read import Record
+from jobs.data.shapes import Shape
 from sftjobs.plan.configs import SourceConfig
+from sftjobs.spec.data import ColumnMap
 from sftjobs.spec.prompt import OutputSpec, PromptExample, PromptSpec
 
 LABELLED = PromptSpec(
@@ -22,9 +24,18 @@ LABELLED = PromptSpec(
 CONFIG = SourceConfig(input="task.t", format="jsonl", output_column="label")
 
 
-def example(values: dict[str, Any], prompt: PromptSpec = LABELLED, free: bool = False, **more: Any) -> Any:
+def made(values: dict[str, Any], prompt: PromptSpec = LABELLED, free: bool = False, **more: Any) -> Made:
     config = CONFIG.model_copy(update=more)
-    return Prompt(prompt).example(Record(7, values), "t", config, "d" * 64, free)
+    shape: Shape = "messages" if "messages" in values else "columns"
+    return Prompt(prompt).example(Record(7, values), "t", config, shape, "d" * 64, free)
+
+
+def example(values: dict[str, Any], prompt: PromptSpec = LABELLED, free: bool = False, **more: Any) -> Any:
+    """The example; a fault of its answer is an error here."""
+    one = made(values, prompt, free, **more)
+    if one.fault is not None:
+        raise RecordError("label" if one.fault.rule == "label" else "answer", one.fault.reason)
+    return one.example
 
 
 def test_three_parts_examples_and_labels_become_messages() -> None:
@@ -43,7 +54,7 @@ def test_three_parts_examples_and_labels_become_messages() -> None:
 
 def test_values_that_are_not_text_are_written_as_json() -> None:
     prompt = PromptSpec(input="{{ a }} {{ b }}", output=OutputSpec(format="json"))
-    one = example({"a": 3, "b": [True, "é"], "label": {"x": 1}}, prompt, id_column="a")
+    one = example({"a": 3, "b": [True, "é"], "label": {"x": 1}}, prompt, columns=ColumnMap(id="a"))
     assert [message["content"] for message in one.messages] == ['3 [true, "é"]', '{"x": 1}']
     assert one.user_id == "3" and one.label is None
 
@@ -105,11 +116,10 @@ def test_ready_conversations_are_kept_and_checked_unless_they_are_general_data()
         ("text", "must be a list"),
         ([], "must be a list"),
         ([{"role": "user"}], "message 1 must have a role and a content"),
-        ([{"role": "human", "content": "q"}], "message 1 has the role 'human'; known: system, user, assistant"),
+        ([{"role": "robot", "content": "q"}], "message 1 has the role 'robot'; known: system, user, assistant"),
         (CONVERSATION[:1], "the last message must be the assistant's"),
         ([CONVERSATION[1]], "the first message is the assistant's"),
         ([{"role": "system", "content": "s"}, CONVERSATION[1]], "there is no message of the user"),
-        ([CONVERSATION[0], {"role": "assistant", "content": " "}], "last message is empty"),
     ],
 )
 def test_conversation_that_cannot_be_used(messages: Any, part: str) -> None:

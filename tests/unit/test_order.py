@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from jobs.train.order import Order, micro_batches
-from sftjobs.plan.arithmetic import epoch_sizes, general_in_epoch, optimizer_steps
+from jobs.train.order import micro_batches
+from sftjobs.plan.arithmetic import general_in_epoch, optimizer_steps
+from sftjobs.plan.sampler import Mixture, Order
 
 TASKS = ["intent"] * 10 + ["extract"] * 7 + ["general"] * 20
 
@@ -13,15 +14,14 @@ GOLDEN = [14, 13, 2, 8, 0, 7, 12, 3, 1, 4, 6, 10, 15, 5, 9, 11, 16]
 
 
 def order(**changes: object) -> Order:
-    values: dict[str, object] = {
-        "tasks": TASKS,
+    values: dict[str, object] = {"tasks": TASKS, "global_batch": 4, "seed": 7}
+    mixture: dict[str, object] = {
         "epochs": {"intent": 3, "extract": 1},
         "general_ratio": 1.5,
         "general_max_repeats": 1,
-        "global_batch": 4,
-        "seed": 7,
     }
-    return Order(**{**values, **changes})  # type: ignore[arg-type]
+    mixture |= {name: changes.pop(name) for name in list(changes) if name in Mixture.__dataclass_fields__}
+    return Order(**{**values, **changes}, mixture=Mixture(**mixture))  # type: ignore[arg-type]
 
 
 def epochs_of(order: Order) -> list[list[int]]:
@@ -43,7 +43,8 @@ def test_each_epoch_holds_every_task_with_passes_left_once() -> None:
 
 
 def test_steps_and_sizes_are_those_of_the_plan() -> None:
-    sizes = epoch_sizes({"intent": 10, "extract": 7}, {"intent": 3, "extract": 1}, 20, 1.5, 1)
+    mixture = Mixture({"intent": 3, "extract": 1}, general_ratio=1.5)
+    sizes = mixture.sizes({"intent": 10, "extract": 7, "general": 20})
     assert sizes == [17 + 20, 10 + 15, 10 + 15]  # 25.5 general ones were wanted at first: 20 exist
     assert optimizer_steps(sizes, 4) == 10 + 7 + 7
     made = order()
@@ -82,7 +83,7 @@ def test_order_is_the_same_in_every_version() -> None:
 
 
 def test_no_tasks_no_steps() -> None:
-    assert Order([], {}, None, 1, global_batch=4, seed=0).steps == 0
+    assert Order([], Mixture({}), global_batch=4, seed=0).steps == 0
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 8, 12])

@@ -132,7 +132,7 @@ def test_auto_decisions_have_reasons() -> None:
 def test_per_task_epochs() -> None:
     data = {"tasks": {"t": {"path": "x.jsonl", "epochs": 3}}, "held_out": {"path": "h.jsonl"}}
     config = finished(make(make_spec(data=data), make_facts()), "train").config
-    assert config["epochs"] == {"t": 3}
+    assert config["mixture"]["epochs"] == {"t": 3}
     assert config["steps"] == 3 * 25
 
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from jobs.data.clean.script import weighed
 from jobs.data.clean.text import View
 from jobs.data.clean.unbalanced import split_fences
 
@@ -101,5 +102,6 @@ def _present(counts: dict[str, int], script: str, asked: str) -> bool:
     """Is the script used in a text, and not only by a name or two?"""
     if script == "han" and asked == "kana":
         return False  # Japanese is written with Han too; an answer without any kana is not Japanese
+    counts = weighed(counts)
     count = counts.get(script, 0)
     return count >= _PRESENT_LETTERS and count >= _PRESENT_SHARE * sum(counts.values())

@@ -145,7 +145,7 @@ def _bit(text: str) -> np.uint64:
 
 def _distinct(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Linear counting: -m ln(1 - set / m); a full slot counts as one bit short of full."""
-    ones = np.minimum(np.bitwise_count(bits), _BITS - 1)
+    ones = np.minimum(np.bitwise_count(bits), _BITS - 1).astype(np.float64)
     return np.asarray(-_BITS * np.log1p(-ones / _BITS))
 
 

@@ -57,6 +57,7 @@ _PASSWORD = re.compile(
     r"[\"']?\s{0,3}(?:[=:：＝]|是|为)\s{0,3}[\"']?([!-~]{6,128})",
     re.IGNORECASE,
 )
+_CODE = re.compile(r"[(\[]")
 _NO_VALUE = re.compile(r"[<$({*%\[]|your|xxx|none\b|null\b|true\b|false\b|changeme|\.\.\.", re.IGNORECASE)
 
 
@@ -168,7 +169,7 @@ def _secrets(text: str) -> Iterator[tuple[str, int, int]]:
     for pattern in (_PEM, _KEY):
         yield from (("secret", *found.span()) for found in pattern.finditer(text))
     for found in _PASSWORD.finditer(text):
-        value = found.group(1).rstrip("\"',.;)")
+        value = found.group(1).rstrip("\"',.;)}")
         # A word of letters is what a sentence says about a password; `os.environ[...]` and `<yours>` are no secrets.
-        if len(value) >= 6 and not value.isalpha() and not _NO_VALUE.match(value) and "(" not in value:
+        if len(value) >= 6 and not value.isalpha() and not _NO_VALUE.match(value) and not _CODE.search(value):
             yield "secret", found.start(1), found.start(1) + len(value)

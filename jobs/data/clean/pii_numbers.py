@@ -31,7 +31,7 @@ def is_bank_card(digits: str) -> bool:
     """Card number of 16 to 19 digits: first digits that are issued (ISO/IEC 7812) and the Luhn check digit."""
     issued = digits[0] in "46" or "51" <= digits[:2] <= "58" or "22" <= digits[:2] <= "27"
     issued = issued or digits[:2] in ("35", "94", "95")
-    return issued and 16 <= len(digits) <= 19 and len(set(digits)) > 2 and _luhn(digits)
+    return issued and 16 <= len(digits) <= 19 and len(set(digits)) > 1 and _luhn(digits)
 
 
 def is_public_ip(octets: list[int]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 N = 10
 """Characters, or words, of a sequence whose repetition is counted."""
 _SIGN = re.compile(r"[^\w\s]|_")
+_NO_LETTER = re.compile(r"[\W\d_]+")
 _WORD = re.compile(r"[^\W\d_](?:\S*[^\W\d_])?")
 
 
@@ -57,6 +58,24 @@ def word_repetition(found: Sequence[str], n: int = N) -> float:
     if len(set(grams)) == total:
         return 0.0
     return sum(count for count in Counter(grams).values() if count > 1) / total
+
+
+def letters(text: str) -> str:
+    """Lower-cased letters alone: the words of a language that writes no blanks between them."""
+    return _NO_LETTER.sub("", text.lower())
+
+
+def repeated_share(text: str, limit: float, n: int = N) -> float | None:
+    """word_repetition with each character as a word, if it is above the limit, else None.
+
+    Character repetition does not find a sentence said many times: of p different sequences it counts sqrt(p), so
+    a text with a period of 9 characters has 0.33.
+    """
+    total = len(text) - n + 1
+    if total < 2 or 2 * (total - len({text[i : i + n] for i in range(total)})) <= limit * total:
+        return None
+    ratio = sum(count for count in Counter(text[i : i + n] for i in range(total)).values() if count > 1) / total
+    return ratio if ratio > limit else None
 
 
 def special(text: str) -> float:

@@ -30,6 +30,7 @@ _LETTERS = re.compile(r"[^\W\d_]")
 _ENGLISH = re.compile(r"\b(?:the|and|of|what|which|with|that|this|you|your)\b", re.IGNORECASE)
 _KANA_SHARE = 0.1
 """Of Han and kana: above it the text is Japanese."""
+HAN_WEIGHT = 4
 MODEL_LETTERS = 24
 """Latin letters below which the model is not asked: it guesses on fewer."""
 _MODEL_CHARACTERS = 400
@@ -57,15 +58,20 @@ def shares(text: str) -> dict[str, int]:
 def script_of(counts: dict[str, int]) -> str:
     """The script with most letters: `han`, `kana` (Japanese, Han mixed in), `latin` ...; `none` without letters.
 
-    A Han character weighs two letters of an alphabet: a word of Chinese has about two, one of English about five.
+    A Han character or a kana weighs HAN_WEIGHT letters: a Chinese sentence may name an English program.
     """
     if not counts:
         return "none"
     han, kana = counts.get("han", 0), counts.get("kana", 0)
     if kana > _KANA_SHARE * (han + kana):
         counts = {**counts, "kana": kana + han, "han": 0}
-    weighed = {name: count * (2 if name in ("han", "kana") else 1) for name, count in counts.items()}
-    return max(weighed, key=lambda name: (weighed[name], name))
+    counts = weighed(counts)
+    return max(counts, key=lambda name: (counts[name], name))
+
+
+def weighed(counts: dict[str, int]) -> dict[str, int]:
+    """Letters by script, as many as would say the same in an alphabet."""
+    return {name: count * (HAN_WEIGHT if name in ("han", "kana") else 1) for name, count in counts.items()}
 
 
 def language_of(text: str, counts: dict[str, int]) -> str:

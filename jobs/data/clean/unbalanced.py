@@ -13,7 +13,7 @@ _MAY_OPEN = re.compile(r"[`~(\[{（【「『《〈〔]")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _JSON_START = re.compile(r"[{\[]\s*(?:[\"{\[}\]\d-]|true|false|null)")
 _JSON_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
-_INLINE_CODE = re.compile(r"(`+)[^`]+\1")
+_INLINE_CODE = re.compile(r"(?<!`)(`+)(?!`)[^`]+\1(?!`)")
 _QUOTED = re.compile(r"\"[^\"\n]*\"|'[^'\n]{1,3}'|“[^”\n]*”")
 # :( and :-[ are faces; \left( \right. are delimiters of LaTeX that need no partner of their kind.
 _NO_BRACKET = re.compile(r"[:;=8xX]['-]?[(\[{]|\\(?:left|right|[Bb]igg?[lr]?)\s*\\?.|\\[(\[)\]]")

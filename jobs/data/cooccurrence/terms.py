@@ -1,0 +1,36 @@
+"""Terms of texts as sparse matrices of zeros and ones."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from jobs.data.near.shingles import normalised, tokens
+
+Array = np.ndarray[Any, Any]
+
+
+def terms(text: str) -> set[str]:
+    """Words, or pairs of neighbouring characters of East Asian text: most Chinese words have two."""
+    plain = normalised(text)
+    found = tokens(plain)
+    if len(found) > 1 and " ".join(found) != plain:
+        return {a + b for a, b in pairwise(found)}
+    return set(found)
+
+
+def term_matrix(texts: Iterable[str], least: int, most_share: float = 1.0) -> csr_array:
+    """bool[texts, terms]: which text has which term, of terms in at least `least` texts and at most a share of them."""
+    columns: dict[str, int] = {}
+    indices: list[int] = []
+    starts = [0]
+    for text in texts:
+        indices += sorted(columns.setdefault(term, len(columns)) for term in terms(text))
+        starts.append(len(indices))
+    shape = (len(starts) - 1, len(columns))
+    whole = csr_array((np.ones(len(indices), np.float64), np.array(indices, np.int64), starts), shape=shape)
+    frequency = np.bincount(indices, minlength=shape[1])
+    wanted = np.flatnonzero((frequency >= least) & (frequency <= most_share * max(1, shape[0])))
+    return whole[:, wanted].tocsr()

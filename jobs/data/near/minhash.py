@@ -1,0 +1,100 @@
+"""Candidates for near-duplicates: MinHash signatures in bands (Broder 1997; Leskovec et al., "Mining of Massive
+Datasets", section 3.4). Two texts are candidates if all values of one band are equal.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from rensa import RMinHash
+
+from jobs.data.near.shingles import shingles
+
+Array = np.ndarray[Any, Any]
+PERMUTATIONS = 128
+RECALL = 0.995
+"""Least probability that a pair of exactly the threshold becomes a candidate."""
+_SEED = 42
+_ALL_PAIRS = 1000
+"""Texts that share a band, up to which all of them are paired with each other."""
+_NEIGHBOURS = 50
+_SET = 2
+"""Columns of the set's hash, behind the bands."""
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
+
+
+def rows_per_band(threshold: float) -> int:
+    """The most selective number of values per band that finds a pair at the threshold with probability RECALL.
+
+    With r values in b bands that is 1 - (1 - t^r)^b.
+    """
+    fitting = [r for r in range(1, 17) if 1 - (1 - threshold**r) ** (PERMUTATIONS // r) >= RECALL]
+    return max(fitting, default=1)
+
+
+def bands_of(texts: Sequence[str], threshold: float) -> Array:
+    """uint32[len(texts), bands + 2]: a hash of each band of the signature, then 64 bits of the set of shingles.
+
+    Depends on nothing but each text.
+    """
+    rows = rows_per_band(threshold)
+    bands = PERMUTATIONS // rows
+    if not texts:
+        return np.zeros((0, bands + _SET), np.uint32)
+    sets = [sorted(shingles(text)) for text in texts]
+    matrix = RMinHash.digest_matrix_from_token_sets(sets, PERMUTATIONS, _SEED)
+    signatures = np.array(matrix.to_rows(), np.uint64)[:, : bands * rows].reshape(len(texts), bands, rows)
+    mixed = np.zeros((len(texts), bands), np.uint64)
+    for i in range(rows):
+        mixed = (mixed ^ signatures[:, :, i]) * _MIX[i % 2]
+        mixed ^= mixed >> np.uint64(29)
+    whole = b"".join(blake2b("\n".join(one).encode("utf-8", "surrogatepass"), digest_size=8).digest() for one in sets)
+    return np.concatenate(
+        [(mixed >> np.uint64(32)).astype(np.uint32), np.frombuffer(whole, "<u4").reshape(-1, _SET)], axis=1
+    )
+
+
+def equal_sets(bands: Array) -> Array:
+    """int64[n]: for each row the first row with the same set of shingles."""
+    if not len(bands):
+        return np.zeros(0, np.int64)
+    keys = np.ascontiguousarray(bands[:, -_SET:]).view(np.uint64).reshape(-1)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return first[inverse].astype(np.int64)
+
+
+def candidate_pairs(bands: Array, rows: Array) -> Array:
+    """int64[m, 2]: pairs of `rows` (of different sets), the smaller first, that share a band; sorted, each once.
+
+    Within a band up to 1,000 rows are all paired; of more, each with the next 50 and the first 50: such a band is a
+    phrase that very many texts share, and pairs that are really alike share other bands too.
+    """
+    found = [np.zeros((0, 2), np.int64)]
+    for column in range(bands.shape[1] - _SET):
+        found += _in_band(bands[rows, column], rows)
+    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+
+
+def _in_band(values: Array, rows: Array) -> list[Array]:
+    """Pairs of rows with equal values."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    sizes = np.diff(np.append(starts, len(ordered)))
+    found = []
+    for size in np.unique(sizes[sizes > 1]).tolist():
+        groups = rows[order[starts[sizes == size][:, None] + np.arange(size)]]
+        left, right = _links(size)
+        found.append(np.stack([groups[:, left].reshape(-1), groups[:, right].reshape(-1)], axis=1))
+    return found
+
+
+def _links(size: int) -> tuple[Array, Array]:
+    """Positions that are paired in a group of `size`."""
+    if size <= _ALL_PAIRS:
+        return np.triu_indices(size, 1)
+    at = np.arange(size)
+    links = [(at[:-step], at[step:]) for step in range(1, _NEIGHBOURS + 1)]
+    links += [(np.full(size - i - 1, i), at[i + 1 :]) for i in range(_NEIGHBOURS)]
+    return np.concatenate([a for a, _ in links]), np.concatenate([b for _, b in links])

@@ -1,0 +1,87 @@
+"""Long passages that a text shares with a protected one: n-grams, as GPT-3 was decontaminated with (Brown et al. 2020,
+appendix C: 13 words). For East Asian text characters are counted: 13 words of Chinese have about 26.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+
+from jobs.data.near.shingles import normalised, tokens
+
+RESIDUE = 0.05
+"""A passage in more than this share of the protected texts is part of a template, not of a question."""
+_RESIDUE_LEAST = 10
+_SHORT_WORDS = 8
+_SHORT_CHARACTERS = 16
+"""A protected text that is shorter than an n-gram, but not than this, is looked for as a whole."""
+
+
+class NGramIndex:
+    """The passages of protected texts. Can be sent to another process."""
+
+    def __init__(self, texts: Sequence[str], words: int = 13, characters: int = 26) -> None:
+        self._words, self._characters = words, characters
+        self._found: dict[int, int] = {}
+        self._lengths: dict[bool, set[int]] = {False: set(), True: set()}
+        self.residue: list[str] = []
+        """Passages that are so frequent that they are not counted."""
+        often = self._frequent(texts)
+        for number, text in enumerate(texts):
+            found, east_asian = _tokens(text)
+            for passage in set(self._passages(found, east_asian)):
+                key = _key(passage)
+                if key not in often:
+                    self._lengths[east_asian].add(self._length(found, east_asian))
+                    self._found.setdefault(key, number)
+
+    def matches(self, text: str) -> tuple[int, str] | None:
+        """The first passage that `text` shares with a protected text: (number of that text, passage); None if none."""
+        found, east_asian = _tokens(text)
+        joint = "" if east_asian else " "
+        for length in sorted(self._lengths[east_asian], reverse=True):
+            for i in range(len(found) - length + 1):
+                passage = joint.join(found[i : i + length])
+                number = self._found.get(_key(passage))
+                if number is not None:
+                    return number, passage
+        return None
+
+    def _length(self, found: list[str], east_asian: bool) -> int:
+        """Tokens of the passages of a text; 0 if it is too short to have one."""
+        wanted, least = (self._characters, _SHORT_CHARACTERS) if east_asian else (self._words, _SHORT_WORDS)
+        length = min(len(found), wanted)
+        return length if length >= min(least, wanted) else 0
+
+    def _passages(self, found: list[str], east_asian: bool) -> Iterator[str]:
+        length = self._length(found, east_asian)
+        joint = "" if east_asian else " "
+        if length:
+            for i in range(len(found) - length + 1):
+                yield joint.join(found[i : i + length])
+
+    def _frequent(self, texts: Sequence[str]) -> set[int]:
+        """Keys of passages that are part of a template."""
+        numbers: Counter[int] = Counter()
+        shown: dict[int, str] = {}
+        for text in texts:
+            for passage in set(self._passages(*_tokens(text))):
+                key = _key(passage)
+                numbers[key] += 1
+                if numbers[key] == _RESIDUE_LEAST:
+                    shown[key] = passage
+        most = max(_RESIDUE_LEAST, RESIDUE * len(texts))
+        often = {key for key, number in numbers.items() if number > most}
+        self.residue = [shown[key] for key in sorted(often)][:20]
+        return often
+
+
+def _tokens(text: str) -> tuple[list[str], bool]:
+    """Tokens, and whether they are characters."""
+    plain = normalised(text)
+    found = tokens(plain)
+    return found, len(found) > 1 and " ".join(found) != plain
+
+
+def _key(passage: str) -> int:
+    """64 bits, the same in every process."""
+    return int.from_bytes(blake2b(passage.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

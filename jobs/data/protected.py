@@ -1,0 +1,160 @@
+"""What no training example may overlap: the held-out set, the dev set, and texts that the user names."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jobs.data.examples import question_text, text_question
+from jobs.data.helpers import InputFile
+from jobs.data.likeness import Likeness
+from jobs.data.near import NGramIndex, bands_of
+from jobs.data.problems import Report
+from jobs.data.read import SourceFile, read_records
+from jobs.data.table import SIDES, Array, Table
+from sftjobs.errors import DataError
+from sftjobs.plan.configs import DataConfig
+from sftjobs.spec.formats import format_of
+from sftjobs.spec.words import shortened
+
+_MIN_CHARACTERS = 20
+"""Shorter values of a named file (ids, labels, numbers) are no texts."""
+_MOST_TEXTS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Protected:
+    """Texts of the files in `data.decontaminate.against`."""
+
+    texts: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    """`file:line` of each."""
+    bands: Array = field(default_factory=lambda: np.zeros((0, 1), np.uint64))
+
+
+def read_protected(config: DataConfig, files: Mapping[str, InputFile], report: Report) -> Protected:
+    """All texts of the named files: every value of a record that is a text of some length."""
+    texts: list[str] = []
+    places: list[str] = []
+    for name in config.decontaminate.against:
+        for text, place in _texts_of(files[name], report):
+            texts.append(text)
+            places.append(place)
+        if len(texts) > _MOST_TEXTS:
+            raise DataError(f"data.decontaminate.against: more than {_MOST_TEXTS:,} texts; name smaller files")
+    return Protected(texts, places, bands_of(texts, config.duplicates.threshold))
+
+
+def _texts_of(given: InputFile, report: Report) -> Iterator[tuple[str, str]]:
+    if given.path.suffix == ".txt":
+        for number, line in enumerate(given.path.open(encoding="utf-8"), start=1):
+            if line.strip():
+                yield line.strip(), f"{given.name}:{number}"
+        return
+    for record in read_records(SourceFile(given.path, given.name, format_of(given.name)), report):
+        for text in _strings(record.values):
+            if len(text) >= _MIN_CHARACTERS:
+                yield text, f"{given.name}:{record.line}"
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def questions_of(table: Table, protected: Protected) -> tuple[Array, list[str]]:
+    """Rows of the held-out set, and the texts of the n-gram index: their questions, then the protected texts."""
+    rows = np.flatnonzero(table["side"] == SIDES.index("held_out"))
+    return rows, [question_text(example) for example, _ in table.examples(rows)] + protected.texts
+
+
+def drop_overlaps(table: Table, likeness: Likeness, protected: Protected, waived: Sequence[str]) -> None:
+    """Drop training examples of which a turn asks, exactly or nearly, what is protected. The dev set is guarded too."""
+    free = _waived(table, waived)
+    _drop_exact(table, protected, free)
+    _drop_near(table, likeness, free)
+
+
+def drop_matches(table: Table, matches: Mapping[int, tuple[int, str]], rows: Array, protected: Protected,
+                 waived: Sequence[str]) -> None:  # fmt: skip
+    """Drop training examples that share a long passage with a protected text; `matches` by row: (text, passage)."""
+    free = _waived(table, waived)
+    for row, (text, passage) in matches.items():
+        if free[row]:
+            continue
+        one = np.array([row])
+        table.drop(one, "held_out_ngram", np.array([rows[text]]) if text < len(rows) else None)
+        place = "" if text < len(rows) else f" with {protected.places[text - len(rows)]}"
+        table.reasons[row] = f"shares{place} the passage '{shortened(passage, 80)}'"
+
+
+def ngram_index(texts: Sequence[str], config: DataConfig) -> NGramIndex:
+    """The index of long passages."""
+    return NGramIndex(texts, words=config.decontaminate.words, characters=config.decontaminate.characters)
+
+
+def _waived(table: Table, waived: Sequence[str]) -> Array:
+    ids = np.array([bytes.fromhex(one) for one in waived], "S32")
+    return np.isin(table["id"], ids)
+
+
+def _drop_exact(table: Table, protected: Protected, free: Array) -> None:
+    named = np.array([bytes.fromhex(text_question(text)) for text in protected.texts], "S32")
+    for guarded, guards in (("train", ("held_out", "dev")), ("dev", ("held_out",))):
+        mask = np.isin(table["side"], [SIDES.index(one) for one in guards])  # type: ignore[arg-type]
+        asked = np.concatenate([table["question"][mask], table["whole"][mask], named])
+        hit = np.isin(table["question"], asked) | np.isin(table["whole"], asked)
+        hit[table.earlier_rows[np.isin(table.earlier, asked)]] = True
+        rows = np.flatnonzero(hit & ~free & table.is_kept(guarded))  # type: ignore[arg-type]
+        table.drop(rows, "held_out_exact", _first_with(table, rows, np.flatnonzero(mask)))
+
+
+def _first_with(table: Table, rows: Array, guards: Array) -> Array:
+    """For each row a guard with its question; -1 where only an earlier turn or a named text has it."""
+    order = guards[np.argsort(table["question"][guards], kind="stable")]
+    keys = table["question"][order]
+    at = np.minimum(np.searchsorted(keys, table["question"][rows]), max(0, len(keys) - 1))
+    return np.where(keys[at] == table["question"][rows], order[at], -1) if len(keys) else np.full(len(rows), -1)
+
+
+def _drop_near(table: Table, likeness: Likeness, free: Array) -> None:
+    """The held-out set and named texts guard training and dev set, the dev set guards training."""
+    n = len(table)
+    named = likeness.leader[n:]
+    for guarded, guards in (("dev", ("held_out",)), ("train", ("held_out", "dev"))):
+        mask = np.isin(table["side"], [SIDES.index(one) for one in guards])  # type: ignore[arg-type]
+        rows = np.flatnonzero(mask)
+        guard_of = dict(zip(named.tolist(), [-1] * len(named), strict=True))
+        guard_of |= dict(zip(likeness.leader[rows][::-1].tolist(), rows[::-1].tolist(), strict=True))
+        for leader, guard in list(guard_of.items()):
+            for other in likeness.alike.get(leader, ()):
+                guard_of.setdefault(other, guard)
+        found = table.kept(guarded)  # type: ignore[arg-type]
+        found = found[~free[found]]
+        hit = found[np.isin(likeness.leader[found], np.array(list(guard_of), np.int64))]
+        table.drop(
+            hit, "held_out_near", np.array([guard_of[leader] for leader in likeness.leader[hit].tolist()], np.int64)
+        )
+
+
+def waived_ids(path: InputFile | None) -> list[str]:
+    """Ids of a waiver list, one per line; what stands behind the id, or behind #, is a comment."""
+    if path is None:
+        return []
+    found = []
+    for number, line in enumerate(path.path.read_text("utf-8").splitlines(), start=1):
+        text = line.split("#")[0].split()
+        if not text:
+            continue
+        if len(text[0]) != 64 or set(text[0]) - set("0123456789abcdef"):
+            what = f"{text[0][:40]!r} is no id of an example (64 hex digits, as in the ledger)"
+            raise DataError(f"{path.name}:{number}: {what}")
+        found.append(text[0])
+    return found

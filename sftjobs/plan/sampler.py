@@ -1,0 +1,180 @@
+"""The sampler: which examples an epoch holds, how often, and in which order. A pure function of (seed, epoch).
+
+Planning counts with it, the data stage makes its table of the mixture with it, training takes its batches from it.
+Nothing is iterated to find a step: training goes on at step n as fast as it starts at step 0. Orders come from a hash
+of (seed, epoch, example) rather than from a generator: the same in every Python version.
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import accumulate
+from math import ceil, floor, pow
+from typing import NamedTuple, Self
+
+from sftjobs.plan.arithmetic import general_in_epoch
+from sftjobs.plan.configs import MixtureConfig
+from sftjobs.spec.data import MixSpec
+
+GENERAL = "general"
+"""Task name of the general examples."""
+
+_BY_EPOCHS = MixSpec()
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How often each task is drawn in each epoch (docs/mixing.md)."""
+
+    epochs: Mapping[str, float]
+    """Task -> passes over it; with a mode other than `epochs` the largest of them is the number of epochs."""
+    mix: MixSpec = _BY_EPOCHS
+    weights: Mapping[str, float] | None = None
+    """Task -> weight, for mode `weighted`; default 1."""
+    general_ratio: float | None = None
+    general_max_repeats: int = 1
+
+    @classmethod
+    def of(cls, config: MixtureConfig) -> Self:
+        return cls(config.epochs, config.mix, config.weights, config.general_ratio, config.general_max_repeats)
+
+    def draws(self, sizes: Mapping[str, int]) -> list[dict[str, int]]:
+        """For each epoch: task -> draws, general ones under `general`.
+
+        `sizes` gives the examples of each task. Raises KeyError if a task has no entry in `epochs`.
+        """
+        domain = {task: size for task, size in sizes.items() if task != GENERAL}
+        found = []
+        for epoch in range(ceil(max((self.epochs[task] for task in domain), default=0))):
+            drawn = self._of_tasks(domain, epoch)
+            general = general_in_epoch(
+                sum(drawn.values()), sizes.get(GENERAL, 0), self.general_ratio, self.general_max_repeats
+            )
+            found.append({**drawn, GENERAL: general})
+        return found
+
+    def sizes(self, sizes: Mapping[str, int]) -> list[int]:
+        """Examples in each epoch, general ones included."""
+        return [sum(drawn.values()) for drawn in self.draws(sizes)]
+
+    def _of_tasks(self, domain: Mapping[str, int], epoch: int) -> dict[str, int]:
+        if self.mix.mode == "epochs":
+            # an epoch e holds all of a task with at least e + 1 passes, and of one with less what is left of its last
+            return {task: _part(self.epochs[task], epoch, size) for task, size in domain.items()}
+        if not domain:
+            return {}
+        whole_epoch = self.mix.examples_per_epoch or sum(domain.values())
+        total = _part(max(self.epochs[task] for task in domain), epoch, whole_epoch)
+        return _shared(total, {task: self._weight(task, size) for task, size in domain.items()})
+
+    def _weight(self, task: str, size: int) -> float:
+        """Unnormalised probability of a task (Raffel et al. 2020, T5, section 3.5.2)."""
+        if not size:
+            return 0.0
+        if self.mix.mode == "weighted":
+            return (self.weights or {}).get(task, 1.0)
+        if self.mix.mode == "capped":
+            return float(min(size, self.mix.cap))
+        # the last digits of a power differ between machines: the one that plans and the one that trains must agree
+        return round(pow(size, 1 / self.mix.temperature), 9)
+
+
+def _exact(number: float) -> Fraction:
+    """The number as it is written in run.yaml: 2.05 - 2 is 0.05, and sums do not depend on the order of the tasks."""
+    return Fraction(str(number))
+
+
+def _part(passes: float, epoch: int, size: int) -> int:
+    """Examples of `size` that epoch `epoch` (from 0) of so many passes holds, rounded half up."""
+    return floor(min(Fraction(1), max(Fraction(0), _exact(passes) - epoch)) * size + Fraction(1, 2))
+
+
+def _shared(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers in the proportion of the weights that add up to `total`: the largest remainders are rounded up."""
+    parts = {task: _exact(weight) for task, weight in weights.items()}
+    whole = sum(parts.values())
+    if not whole:
+        return dict.fromkeys(weights, 0)
+    exact = {task: total * part / whole for task, part in parts.items()}
+    found = {task: floor(number) for task, number in exact.items()}
+    by_remainder = sorted(exact, key=lambda task: (found[task] - exact[task], task))
+    for task in by_remainder[: total - sum(found.values())]:
+        found[task] += 1
+    return found
+
+
+class Drawn(NamedTuple):
+    """What an epoch holds of one task."""
+
+    passes: int
+    """How often every example of the task is used."""
+    more: list[int]
+    """Numbers of the examples that are used once more, drawn by seed and epoch."""
+
+
+class Order:
+    """The training order over examples numbered 0, 1, ... whose tasks are `tasks`.
+
+    Batches are cut epoch by epoch, so the last one of an epoch may be smaller.
+    """
+
+    def __init__(self, tasks: Sequence[str], mixture: Mixture, global_batch: int, seed: int) -> None:
+        self._members: dict[str, list[int]] = {}
+        for index, task in enumerate(tasks):
+            self._members.setdefault(task, []).append(index)
+        self._draws = mixture.draws({task: len(members) for task, members in self._members.items()})
+        self._batch = global_batch
+        self._seed = seed
+        self.sizes = [sum(drawn.values()) for drawn in self._draws]
+        """Examples per epoch."""
+        self._ends = list(accumulate(-(-size // global_batch) for size in self.sizes))
+        self._epoch = lru_cache(maxsize=2)(self._make_epoch)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps that the epochs give."""
+        return self._ends[-1] if self._ends else 0
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch (from 0) that step `step` (from 0) belongs to."""
+        return bisect_right(self._ends, step)
+
+    def batch(self, step: int) -> list[int]:
+        """Numbers of the examples of step `step` (from 0), over all ranks."""
+        epoch = self.epoch_of(step)
+        start = (step - (self._ends[epoch - 1] if epoch else 0)) * self._batch
+        return self._epoch(epoch)[start : start + self._batch]
+
+    def drawn(self, epoch: int) -> dict[str, Drawn]:
+        """What an epoch holds, by task."""
+        return {task: self._draw(epoch, task, wanted) for task, wanted in self._draws[epoch].items() if wanted}
+
+    def members(self, epoch: int) -> list[int]:
+        """The examples of an epoch, a repeated one once for each of its uses, in no particular order."""
+        return [
+            index
+            for task, drawn in self.drawn(epoch).items()
+            for index in self._members[task] * drawn.passes + drawn.more
+        ]
+
+    def _make_epoch(self, epoch: int) -> list[int]:
+        return self._shuffled(f"{epoch}/order", self.members(epoch))
+
+    def _draw(self, epoch: int, task: str, wanted: int) -> Drawn:
+        members = self._members[task]
+        passes, rest = divmod(wanted, len(members))
+        return Drawn(passes, self._shuffled(f"{epoch}/{task}", members)[:rest] if rest else [])
+
+    def _shuffled(self, purpose: str, items: list[int]) -> list[int]:
+        """`items` in an order drawn from the seed and `purpose`; a repeated item gets a place for each of its uses."""
+        uses: Counter[int] = Counter()
+        keyed = []
+        for item in items:
+            text = f"{self._seed}/{purpose}/{item}/{uses[item]}"
+            keyed.append((blake2b(text.encode(), digest_size=16).digest(), item))
+            uses[item] += 1
+        return [item for _, item in sorted(keyed)]

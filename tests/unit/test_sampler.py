@@ -1,0 +1,78 @@
+"""Draws of each epoch: sizes, fractions, modes. The order itself is in test_order.py."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sftjobs.plan.sampler import GENERAL, Mixture, Order
+from sftjobs.spec.data import MixSpec
+
+SIZES = {"a": 100, "b": 10, "c": 1}
+EPOCHS = {"a": 1.0, "b": 2.5, "c": 0.5}
+
+
+def test_fractions_of_an_epoch() -> None:
+    assert Mixture(EPOCHS).draws(SIZES) == [
+        {"a": 100, "b": 10, "c": 1, GENERAL: 0},  # half of one example, rounded half up
+        {"a": 0, "b": 10, "c": 0, GENERAL: 0},
+        {"a": 0, "b": 5, "c": 0, GENERAL: 0},
+    ]
+
+
+def test_a_fraction_is_another_part_for_another_seed_and_each_example_once() -> None:
+    tasks = ["a"] * 100
+    parts = [Order(tasks, Mixture({"a": 0.3}), 8, seed).members(0) for seed in (1, 2)]
+    assert [len(set(part)) for part in parts] == [30, 30]
+    assert set(parts[0]) != set(parts[1])
+
+
+@pytest.mark.parametrize(
+    ("mix", "drawn"),
+    [
+        (MixSpec(mode="weighted"), {"a": 37, "b": 37, "c": 37}),
+        (MixSpec(mode="weighted", examples_per_epoch=7), {"a": 3, "b": 2, "c": 2}),
+        (MixSpec(mode="temperature", temperature=1.0), {"a": 100, "b": 10, "c": 1}),
+        (MixSpec(mode="temperature", temperature=2.0), {"a": 78, "b": 25, "c": 8}),
+        (MixSpec(mode="capped", cap=10), {"a": 53, "b": 53, "c": 5}),
+    ],
+)
+def test_modes(mix: MixSpec, drawn: dict[str, int]) -> None:
+    """Temperature 2: 10, 3.16 and 1 of 14.16; capped: 10, 10 and 1 of 21 (T5, section 3.5.2), of 111 examples."""
+    [found] = Mixture(dict.fromkeys(SIZES, 1.0), mix).draws(SIZES)
+    assert found == {**drawn, GENERAL: 0}
+
+
+def test_weights_and_general_data_on_top() -> None:
+    mixture = Mixture({"a": 1.0, "b": 1.0}, MixSpec(mode="weighted", examples_per_epoch=40), {"a": 3.0}, 0.5, 2)
+    assert mixture.draws({"a": 100, "b": 10, GENERAL: 8}) == [{"a": 30, "b": 10, GENERAL: 16}]
+
+
+@given(
+    sizes=st.dictionaries(st.sampled_from("abcd"), st.integers(1, 40), min_size=1),
+    mode=st.sampled_from(["epochs", "weighted", "temperature", "capped"]),
+    passes=st.floats(0.1, 3.9),
+    per_epoch=st.one_of(st.none(), st.integers(1, 100)),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_is_drawn_is_what_was_counted(
+    sizes: dict[str, int], mode: str, passes: float, per_epoch: int | None, seed: int
+) -> None:
+    tasks = [task for task in sorted(sizes) for _ in range(sizes[task])]
+    mix = MixSpec(mode=mode, examples_per_epoch=per_epoch, cap=5)  # type: ignore[arg-type]
+    mixture = Mixture(dict.fromkeys(sizes, passes), mix)
+    order = Order(tasks, mixture, 7, seed)
+    assert mixture.draws(dict(reversed(sizes.items()))) == mixture.draws(sizes)
+    for epoch, drawn in enumerate(mixture.draws(sizes)):
+        members = order.members(epoch)
+        assert Counter(tasks[i] for i in members) == Counter({task: n for task, n in drawn.items() if n})
+        uses = Counter(members)
+        for task in sizes:
+            of_task = [uses[i] for i in range(len(tasks)) if tasks[i] == task]
+            assert max(of_task) - min(of_task) <= 1, "no example is used twice more than another of its task"
+        assert len(members) == order.sizes[epoch]
+    batches = [order.batch(step) for step in range(order.steps)]
+    assert Order(tasks, mixture, 7, seed).batch(order.steps - 1) == batches[-1]
+    assert sum(map(len, batches)) == sum(order.sizes)
