@@ -89,8 +89,9 @@ def _exact(number: float) -> Fraction:
 
 
 def _part(passes: float, epoch: int, size: int) -> int:
-    """Examples of `size` that epoch `epoch` (from 0) of so many passes holds, rounded half up."""
-    return floor(min(Fraction(1), max(Fraction(0), _exact(passes) - epoch)) * size + Fraction(1, 2))
+    """Examples of `size` that epoch `epoch` (from 0) of so many passes holds: a part is rounded half up, at least 1."""
+    part = min(Fraction(1), _exact(passes) - epoch)
+    return 0 if part <= 0 or not size else max(1, floor(part * size + Fraction(1, 2)))
 
 
 def _shared(total: int, weights: Mapping[str, float]) -> dict[str, int]:
