@@ -82,3 +82,32 @@ def test_as_text() -> None:
 
 def test_nothing_to_train_on() -> None:
     assert mixture_table([], [], [], Mixture({}), seed=0) == []
+
+
+def test_the_example_of_the_page_on_mixing() -> None:
+    """docs/mixing.md says these figures."""
+    sizes = {"intent": 900, "extract": 300, "rewrite": 60}
+    weights = {"rewrite": 2.0}
+    found = {
+        "epochs": (900, 300, 60),
+        "weighted": (315, 315, 630),
+        "temperature": (687, 396, 177),
+        "capped": (573, 573, 114),
+    }
+    for mode, expected in found.items():
+        mix = MixSpec.model_validate({"mode": mode, "cap": 300})
+        [drawn] = Mixture(dict.fromkeys(sizes, 1.0), mix, weights).draws(sizes)
+        assert tuple(drawn[task] for task in sizes) == expected
+    [drawn] = Mixture(dict.fromkeys(sizes, 1.0), MixSpec(mode="temperature", temperature=10)).draws(sizes)
+    assert tuple(drawn[task] for task in sizes) == (474, 425, 361)
+    supervised = {"intent": 4, "extract": 60, "rewrite": 90, GENERAL: 200}
+    tasks = [task for task, size in {**sizes, GENERAL: 2000}.items() for _ in range(size)]
+    of_task = [supervised[task] for task in tasks]
+    mixture = Mixture(dict.fromkeys(sizes, 1.0), general_ratio=0.2)
+    rows = mixture_table(tasks, of_task, of_task, mixture, seed=42)
+    assert [(row["task"], row["examples"], row["supervised_tokens"], row["token_share"]) for row in rows] == [
+        ("extract", 300, 18_000, 0.2326),
+        ("intent", 900, 3_600, 0.0465),
+        ("rewrite", 60, 5_400, 0.0698),
+        (GENERAL, 252, 50_400, 0.6512),
+    ]
