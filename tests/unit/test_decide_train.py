@@ -52,6 +52,21 @@ def test_general_data_counts_and_its_lack_is_said() -> None:
     assert stage.reasons["general.ratio"].startswith("30 general examples in the first epoch instead of 1 x 100")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"train": {"epochs": 1.5}}, "| 15 steps | 2 epochs | ~600 supervised tokens"),
+        ({"mix": {"mode": "weighted", "examples_per_epoch": 40}}, "| 8 steps | 2 epochs | ~320 supervised tokens"),
+        ({"mix": {"mode": "capped", "cap": 5, "examples_per_epoch": 200}}, "| 40 steps | 2 epochs | 1,600 supervised"),
+    ],
+)
+def test_steps_are_those_of_the_mixture(wanted: dict[str, Any], said: str) -> None:
+    data = {"tasks": {"t": {"path": "train.jsonl"}}, "held_out": {"path": "held.jsonl"}, "mix": wanted.get("mix", {})}
+    spec = make_spec(data=data, train={"global_batch_size": 10, **wanted.get("train", {})})
+    summary = finish(make(spec, make_facts()), "train", {"data": artifact("data", "data", data_counts(100))}).summary
+    assert said in summary
+
+
 def test_the_estimate_knows_of_select(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_text("{}\n" * 400)
