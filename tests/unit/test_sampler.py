@@ -26,7 +26,7 @@ def test_fractions_of_an_epoch() -> None:
 
 def test_fractions_are_those_that_are_written() -> None:
     """In binary numbers 2.05 - 2 is a little less than 0.05, and half an example would be rounded down."""
-    assert [drawn["a"] for drawn in Mixture({"a": 2.05}).draws({"a": 10})] == [10, 10, 1]
+    assert [drawn["a"] for drawn in Mixture({"a": 2.05}).draws({"a": 30})] == [30, 30, 2]
 
 
 def test_a_part_of_a_task_is_never_nothing() -> None:
