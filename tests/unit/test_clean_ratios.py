@@ -161,6 +161,12 @@ def test_flagged_words_in_chinese_are_found_by_joining_characters() -> None:
     assert rule.check(view("赌注很博大")) is None
 
 
+def test_a_flagged_chinese_word_in_another_language() -> None:
+    rule = FlaggedWordsRule(FlaggedWordsSettings(("赌博",)))
+    assert rule.check(view("do you like 赌博 or not")) == f"share of flagged words {1 / 6:.3f} > 0.017: 赌博"
+    assert rule.check(view("they call it赌博there")) is not None
+
+
 def test_one_flagged_word_in_a_long_text_passes() -> None:
     rule = FlaggedWordsRule(FlaggedWordsSettings(("casino",)))
     assert rule.check(view("casino " + "word " * 100)) is None

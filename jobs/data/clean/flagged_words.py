@@ -37,14 +37,17 @@ class FlaggedWordsRule:
     def __init__(self, settings: FlaggedWordsSettings = FlaggedWordsSettings()) -> None:
         listed = {word.strip().lower() for word in settings.words} - {""}
         longest = max(settings.joins, default=1)
-        self._parts = {word for word in listed if " " in word or (_HAN.search(word) and len(word) > longest)}
-        self._words = listed - self._parts
+        self._parts = sorted(word for word in listed if " " in word)
+        self._han = sorted(word for word in listed if _HAN.search(word) and " " not in word)
+        self._long = [word for word in self._han if len(word) > longest]
+        self._words = listed - set(self._parts)
+        self._listed = bool(listed)
         self._most = settings.max_ratio
         self._joins = settings.joins
 
     def check(self, view: View) -> str | None:
         """The reason, or None."""
-        if not self._words and not self._parts:
+        if not self._listed:
             return None
         text = view.whole
         hits, total = self._hits(text, view)
@@ -55,15 +58,16 @@ class FlaggedWordsRule:
 
     def _hits(self, text: str, view: View) -> tuple[list[str], int]:
         """Flagged words as often as they occur, and the number of all words."""
-        found = _tokens(text)
-        if view.script(text) == "han":
-            found = found + ["".join(found[i : i + size]) for size in self._joins for i in range(len(found) - size + 1)]
-        hits = [word for word in found if word in self._words]
-        if self._parts:
-            lower = text.lower()
-            hits += [part for part in sorted(self._parts) for _ in range(lower.count(part))]
+        lower = text.lower()
+        if text.isascii() or view.script(text) != "han":
+            found = words(lower)
+            # A Chinese word stands in another language's text with or without blanks around it.
+            hits = [word for word in found if word in self._words and not _HAN.search(word)]
+            parts = [*self._parts, *self._han]
+        else:
+            found = _TOKEN.findall(lower)
+            found += ["".join(found[i : i + size]) for size in self._joins for i in range(len(found) - size + 1)]
+            hits = [word for word in found if word in self._words]
+            parts = [*self._parts, *self._long]
+        hits += [part for part in parts if part in lower for _ in range(lower.count(part))]
         return hits, len(found)
-
-
-def _tokens(text: str) -> list[str]:
-    return _TOKEN.findall(text.lower()) if not text.isascii() and _HAN.search(text) else words(text)

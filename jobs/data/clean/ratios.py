@@ -54,7 +54,8 @@ def word_repetition(found: Sequence[str], n: int = N) -> float:
     total = len(found) - n + 1
     if total < 2:
         return 0.0
-    grams = [tuple(found[i : i + n]) for i in range(total)]
+    sequence = tuple(found)
+    grams = [sequence[i : i + n] for i in range(total)]
     if len(set(grams)) == total:
         return 0.0
     return sum(count for count in Counter(grams).values() if count > 1) / total
