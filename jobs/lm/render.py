@@ -8,13 +8,14 @@ the token that ends the turn. That token is supervised by its place, never by it
     span                                                            ^^^^^^^^^^^^^^^
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
-from jobs.lm.template import Message, Template, Turns
+from jobs.lm.encode import Encoded, Encoder
+from jobs.lm.message import Message
+from jobs.lm.template import Template, Turns
 from jobs.lm.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -40,22 +41,28 @@ class Rendered:
 
     @property
     def supervised_tokens(self) -> int:
-        return sum(label != IGNORE for label in self.labels)
+        return len(self.labels) - self.labels.count(IGNORE)
 
 
 class Renderer:
-    """Renders conversations with the chat template of a tokenizer. Raises DataError if it has none that can be used."""
+    """Renders conversations with the chat template of a tokenizer. Raises DataError if that cannot be used.
+
+    A tokenizer without a template gets a plain one, which is saved with it.
+    """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self.tokenizer = tokenizer
         self._template = Template(tokenizer)
+        self._encoder = Encoder(tokenizer, self._template.opening)
         self.template_hash: str = self._template.hash
         """SHA-256 of the template; travels with the model."""
         self.stop_ids: list[int] = self._template.stop_ids
         """Ids that end an answer: the end of the turn, and the end of the text."""
+        self.warning: str | None = self._template.warning
+        """What a person should know about the template; None for nothing."""
 
     def render(self, conversations: Sequence[Sequence[Message]]) -> list[Rendered]:
-        """Ids and labels; every assistant turn is supervised, with the token that ends it.
+        """Ids and labels; every assistant turn is supervised with the token that ends it, but those with `train` False.
 
         Raises DataError if a conversation cannot be rendered, e.g. roles in an order the template refuses.
         """
@@ -71,12 +78,16 @@ class Renderer:
         The answer itself has no influence; it may be missing.
         """
         texts = [self._template.prompt(conversation) for conversation in conversations]
-        return [ids for batch in _batches(texts) for ids in self._encode(batch)]
+        return [ids for batch in _batches(texts) for ids in self._encoder.ids(batch)]
 
     def answers(self, answers: Sequence[str]) -> list[list[int]]:
         """Ids of answers as a model would generate them, with the end of the turn."""
         texts = [answer + self._template.end_of_turn for answer in answers]
-        return [ids for batch in _batches(texts) for ids in self._encode(batch)]
+        return [ids for batch in _batches(texts) for ids in self._encoder.ids(batch)]
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text by itself."""
+        return [len(ids) for batch in _batches(texts) for ids in self._encoder.ids(batch)]
 
     def segments(self, conversation: Sequence[Message]) -> list[tuple[str, bool]]:
         """The text in pieces, each with whether it is trained; for people to look at."""
@@ -85,31 +96,32 @@ class Renderer:
         pieces = [(turns.text[a:b], i % 2 == 1) for i, (a, b) in enumerate(pairwise(edges))]
         return [piece for piece in pieces if piece[0]]
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return ids
-
     def _render_batch(self, batch: Sequence[Turns]) -> list[Rendered]:
-        encoded = self.tokenizer([turns.text for turns in batch], add_special_tokens=False, return_offsets_mapping=True)
-        prompts = self._encode([turns.text[: turns.last_start] for turns in batch])
-        whole = zip(batch, encoded["input_ids"], encoded["offset_mapping"], prompts, strict=True)
-        return [
-            _label(turns, ids, offsets)
-            if ids[: len(prompt)] == prompt and len(prompt) <= _first_token(offsets, turns.last_start)
-            else self._render_parts(turns, prompt)
-            for turns, ids, offsets, prompt in whole
+        until = min(turns.spans[0][0] if turns.spans else turns.last_start for turns in batch)
+        encoded = self._encoder.encode([turns.text for turns in batch], until)
+        rendered = [_label(turns.spans, one) for turns, one in zip(batch, encoded, strict=True)]
+        unsure = [
+            i
+            for i, (turns, one) in enumerate(zip(batch, encoded, strict=True))
+            if not self._encoder.begins_with_prompt(one, turns.text, turns.last_start)
         ]
+        prompts = self._encoder.ids([batch[i].text[: batch[i].last_start] for i in unsure])
+        for i, prompt in zip(unsure, prompts, strict=True):
+            first = encoded[i].first_after(batch[i].last_start)
+            if len(prompt) > first or encoded[i].ids[: len(prompt)] != prompt:
+                rendered[i] = self._render_parts(batch[i])
+        return rendered
 
-    def _render_parts(self, turns: Turns, prompt: list[int]) -> Rendered:
+    def _render_parts(self, turns: Turns) -> Rendered:
         """For the rare text whose last prompt and answer merge into one token: encode the two apart.
 
         A model meets them apart when it generates, and the prompt must be a prefix.
         """
         start = turns.last_start
-        rest = self.tokenizer(turns.text[start:], add_special_tokens=False, return_offsets_mapping=True)
-        head = self.tokenizer(turns.text[:start], add_special_tokens=False, return_offsets_mapping=True)
-        moved = [(a + start, b + start) for a, b in rest["offset_mapping"]]
-        return _label(turns, prompt + rest["input_ids"], head["offset_mapping"] + moved)
+        head, rest = self._encoder.encode([turns.text[:start], turns.text[start:]], 0)
+        before = _label([span for span in turns.spans if span[0] < start], head)
+        after = _label([(a - start, b - start) for a, b in turns.spans if a >= start], rest)
+        return Rendered(before.ids + after.ids, before.labels + after.labels)
 
 
 def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
@@ -117,19 +129,15 @@ def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
         yield items[start : start + _BATCH]
 
 
-def _first_token(offsets: Sequence[tuple[int, int]], character: int) -> int:
-    """Index of the first token that reaches beyond `character`."""
-    return bisect_right(offsets, character, key=lambda offset: offset[1])
-
-
-def _label(turns: Turns, ids: list[int], offsets: Sequence[tuple[int, int]]) -> Rendered:
+def _label(spans: Sequence[tuple[int, int]], encoded: Encoded) -> Rendered:
     """Supervise all tokens from the first that reaches into a span to the last that begins in it.
 
     By index and not by overlap: some tokenizers give blanks an empty range of characters.
     """
+    ids = encoded.ids
     labels = [IGNORE] * len(ids)
-    for start, end in turns.spans:
-        first, last = _first_token(offsets, start), bisect_left(offsets, end, key=lambda offset: offset[0])
+    for start, end in spans:
+        first, last = encoded.first_after(start), encoded.first_from(end)
         labels[first:last] = ids[first:last]
     return Rendered(ids, labels)
 
