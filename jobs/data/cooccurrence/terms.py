@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from jobs.data.near.shingles import normalised, tokens
+from jobs.data.near.shingles import is_east_asian, normalised
 
 Array = np.ndarray[Any, Any]
 
@@ -15,10 +15,10 @@ Array = np.ndarray[Any, Any]
 def terms(text: str) -> set[str]:
     """Words, or pairs of neighbouring characters of East Asian text: most Chinese words have two."""
     plain = normalised(text)
-    found = tokens(plain)
-    if len(found) > 1 and " ".join(found) != plain:
-        return {a + b for a, b in pairwise(found)}
-    return set(found)
+    if is_east_asian(plain):
+        joined = plain.replace(" ", "")
+        return {a + b for a, b in pairwise(joined)} or {joined}
+    return set(plain.split())
 
 
 def term_matrix(texts: Iterable[str], least: int, most_share: float = 1.0) -> csr_array:
@@ -27,7 +27,8 @@ def term_matrix(texts: Iterable[str], least: int, most_share: float = 1.0) -> cs
     indices: list[int] = []
     starts = [0]
     for text in texts:
-        indices += sorted(columns.setdefault(term, len(columns)) for term in terms(text))
+        # sorted: the order of a set changes from process to process, and with it the last digits of sums
+        indices += sorted(columns.setdefault(term, len(columns)) for term in sorted(terms(text)))
         starts.append(len(indices))
     shape = (len(starts) - 1, len(columns))
     whole = csr_array((np.ones(len(indices), np.float64), np.array(indices, np.int64), starts), shape=shape)

@@ -4,6 +4,7 @@ Datasets", section 3.4). Two texts are candidates if all values of one band are 
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from math import ceil, log
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from rensa import RMinHash
 from jobs.data.near.shingles import shingles
 
 Array = np.ndarray[Any, Any]
-PERMUTATIONS = 128
 RECALL = 0.995
 """Least probability that a pair of exactly the threshold becomes a candidate."""
+_BANDS = 38
+"""Most bands: with the set's hash that is 160 bytes a text."""
+_PERMUTATIONS = 128
+"""Most values of a signature, which is what time goes into."""
 _SEED = 42
 _ALL_PAIRS = 1000
 """Texts that share a band, up to which all of them are paired with each other."""
@@ -24,13 +28,18 @@ _SET = 2
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 
 
-def rows_per_band(threshold: float) -> int:
-    """The most selective number of values per band that finds a pair at the threshold with probability RECALL.
+def bands_and_rows(threshold: float) -> tuple[int, int]:
+    """The most selective number r of values per band that finds a pair at the threshold with probability RECALL.
 
-    With r values in b bands that is 1 - (1 - t^r)^b.
+    With r values in b bands that is 1 - (1 - t^r)^b; b is the smallest that suffices.
     """
-    fitting = [r for r in range(1, 17) if 1 - (1 - threshold**r) ** (PERMUTATIONS // r) >= RECALL]
-    return max(fitting, default=1)
+    fitting = [(1, 1)]
+    for rows in range(1, 17):
+        missed = 1 - threshold**rows  # by one band
+        bands = 1 if missed == 0 else ceil(log(1 - RECALL) / log(missed))
+        if bands <= _BANDS and bands * rows <= _PERMUTATIONS:
+            fitting.append((bands, rows))
+    return fitting[-1]
 
 
 def bands_of(texts: Sequence[str], threshold: float) -> Array:
@@ -38,13 +47,12 @@ def bands_of(texts: Sequence[str], threshold: float) -> Array:
 
     Depends on nothing but each text.
     """
-    rows = rows_per_band(threshold)
-    bands = PERMUTATIONS // rows
+    bands, rows = bands_and_rows(threshold)
     if not texts:
         return np.zeros((0, bands + _SET), np.uint32)
     sets = [sorted(shingles(text)) for text in texts]
-    matrix = RMinHash.digest_matrix_from_token_sets(sets, PERMUTATIONS, _SEED)
-    signatures = np.array(matrix.to_rows(), np.uint64)[:, : bands * rows].reshape(len(texts), bands, rows)
+    matrix = RMinHash.digest_matrix_from_token_sets(sets, bands * rows, _SEED)
+    signatures = np.array(matrix.to_rows(), np.uint64).reshape(len(texts), bands, rows)
     mixed = np.zeros((len(texts), bands), np.uint64)
     for i in range(rows):
         mixed = (mixed ^ signatures[:, :, i]) * _MIX[i % 2]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
-from jobs.data.near.shingles import normalised, tokens
+from jobs.data.near.shingles import is_east_asian, normalised
 
 RESIDUE = 0.05
 """A passage in more than this share of the protected texts is part of a template, not of a question."""
@@ -78,8 +78,9 @@ class NGramIndex:
 def _tokens(text: str) -> tuple[list[str], bool]:
     """Tokens, and whether they are characters."""
     plain = normalised(text)
-    found = tokens(plain)
-    return found, len(found) > 1 and " ".join(found) != plain
+    if is_east_asian(plain):
+        return list(plain.replace(" ", "")), True
+    return plain.split(), False
 
 
 def _key(passage: str) -> int:

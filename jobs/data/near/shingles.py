@@ -11,22 +11,27 @@ from itertools import pairwise
 
 WORDS = 2
 CHARACTERS = 3
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 _NO_WORD = re.compile(r"[^\w]+")
 
 
 def normalised(text: str) -> str:
     """The text without case, width, punctuation and surplus white space."""
-    if not text.isascii():
+    if not unicodedata.is_normalized("NFKC", text):
         text = unicodedata.normalize("NFKC", text)
     return _NO_WORD.sub(" ", text.casefold()).strip()
 
 
-def tokens(text: str) -> list[str]:
+def is_east_asian(plain: str) -> bool:
+    """More than half of the characters of a normalised text are Chinese, Japanese or Korean."""
+    if plain.isascii():
+        return False
+    return 2 * sum(map(len, _CJK.findall(plain))) > len(plain) - plain.count(" ")
+
+
+def tokens(plain: str) -> list[str]:
     """Words of a normalised text, or its characters where most of them are of East Asian scripts."""
-    if not text.isascii() and 2 * len(_CJK.findall(text)) > len(text.replace(" ", "")):
-        return list(text.replace(" ", ""))
-    return text.split()
+    return list(plain.replace(" ", "")) if is_east_asian(plain) else plain.split()
 
 
 def shingles(text: str) -> set[str]:
@@ -35,12 +40,10 @@ def shingles(text: str) -> set[str]:
     A text that is shorter than a shingle is one as a whole; one without any letter or digit is compared as it is.
     """
     plain = normalised(text)
-    found = tokens(plain)
-    if not found:
-        return {text.strip()}
-    if any(_CJK.match(token) for token in found[:8]) and all(len(token) == 1 for token in found):
-        joined = "".join(found)
+    if is_east_asian(plain):
+        joined = plain.replace(" ", "")
         return {joined[i : i + CHARACTERS] for i in range(max(1, len(joined) - CHARACTERS + 1))}
-    if len(found) < WORDS:
-        return {plain}
-    return {f"{a} {b}" for a, b in pairwise(found)}
+    found = plain.split()
+    if len(found) >= WORDS:
+        return {f"{a} {b}" for a, b in pairwise(found)}
+    return {plain or text.strip()}
