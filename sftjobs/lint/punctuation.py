@@ -46,16 +46,15 @@ def _half_among_full(texts: list[tuple[Part, str]]) -> Iterator[Finding]:
             rare, other = (found_half, full) if len(found_half) <= len(found_full) else (found_full, half)
             part, match = rare[0]
             span = (match.end() - 1, match.end())
-            counts = f"{len(found_full)} times {full} and {len(found_half)} times {half}"
-            fix = f"write {other} everywhere"
-            yield part.finding("P07", "warning", f"{counts} in one prompt", fix, span)
+            message = f"both {full} ({len(found_full)}) and {half} ({len(found_half)}) behind Chinese text"
+            yield part.finding("P07", "warning", message, f"write {other} everywhere", span)
 
 
 def _full_in_latin(texts: list[tuple[Part, str]]) -> Iterator[Finding]:
     """Full-width marks in a prompt that is not Chinese."""
     found = [(part, m) for part, text in texts for m in _FULL.finditer(text) if _after_latin(text, m.start())]
     for part, match in found[:1]:
-        message = f"{len(found)} full-width {'mark' if len(found) == 1 else 'marks'} such as {match.group()}"
+        message = f"full-width {match.group()} in a prompt that is not Chinese ({len(found)} in all)"
         yield part.finding("P07", "warning", message, "write the half-width mark", match.span())
 
 

@@ -39,19 +39,17 @@ def missing(prompt: PromptSpec) -> Iterator[Finding]:
         yield whole.finding("P01", "hint", "no system message: nothing says who the model is", fix)
     yield from _missing_labels(prompt)
     text = said(prompt)
-    if not _ASKS.search(text):
+    # In a chat (output format free) the question is the instruction.
+    if prompt.instruction is None and prompt.output.format != "free" and not _ASKS.search(text):
         fix = "add `instruction:` with what to do with the input and what to answer"
-        # A chat (free, only a system message or nothing around the input): the question is the instruction.
-        if prompt.output.format != "free" or prompt.instruction is not None:
-            yield whole.finding("P01", "warning", "no instruction: nothing says what to do with the input", fix)
+        yield whole.finding("P01", "warning", "no instruction: nothing says what to do with the input", fix)
+    names = placeholders(prompt.input)
     bare = not masked(prompt.input, PLACEHOLDER).strip("\0 \t\r\n")
-    if bare and (prompt.instruction or prompt.examples):
-        names = placeholders(prompt.input)
+    if bare and len(names) == 1 and (prompt.instruction or prompt.examples):  # several: P04 says it
         example = f'"文本：{{{{ {names[0]} }}}}"' if is_chinese(text) else f'"Text: {{{{ {names[0]} }}}}"'
         message = "nothing marks where the data begins: it can be taken for a part of the instruction"
-        yield Part(("input",), prompt.input).finding(
-            "P01", "warning", message, f"name it, for example input: {example}"
-        )
+        fix = f"name it, for example input: {example}"
+        yield Part(("input",), prompt.input).finding("P01", "warning", message, fix)
     form = _FORM.get(prompt.output.format)
     if form is not None and not form.search(text):
         shown = " and only the worked examples show it" if prompt.examples else ""
