@@ -31,7 +31,7 @@ from jobs.lm.render import Renderer, load_tokenizer
 from sftjobs.errors import DataError
 from sftjobs.model import Document
 from sftjobs.plan.configs import DataConfig, MixtureConfig
-from sftjobs.plan.mixture import mixture_table
+from sftjobs.plan.mixture import general_table, mixture_table
 from sftjobs.plan.sampler import Mixture
 
 MAX_RECORDS = 20_000
@@ -83,6 +83,7 @@ def _answer(found: Gathered, prepared: Prepared, given: Given, request: Request)
     tokens = None if given.renderer is None or not len(counted) else token_table(table, counted, given)
     rendered = [] if given.renderer is None else samples(table, train, config.seed, request.show, given.renderer)
     conflicts = prepared.conflicts
+    mixed = mixture(table, request.mixture, config.seed)
     return {
         "problems": problems.as_json(),
         "more_problems": problems.total - len(problems.kept),
@@ -92,6 +93,8 @@ def _answer(found: Gathered, prepared: Prepared, given: Given, request: Request)
             "labels": label_table(table, config),
             "tokens": tokens,
             "flagged": flagged(table),
+            "mixture": mixed,
+            "general": general_table(mixed, request.mixture.general_ratio if request.mixture else None),
             "conflicts": {
                 "questions": len(conflicts.groups),
                 "shown": conflict_table(conflicts.shown(table, _CONFLICTS)),

@@ -37,7 +37,8 @@ def near(table: Table, likeness: Likeness, action: Action, threshold: float) -> 
     """Nearly the question of an earlier record of the same side and task, and the same answer.
 
     With another answer both are marked as boundary examples: where the border between two answers runs is worth more
-    than another example of what is clear.
+    than another example of what is clear. What models are judged on keeps the frequencies that it has: held-out
+    examples are only marked.
     """
     pairs = _comparable(table, likeness)
     if not len(pairs):
@@ -49,7 +50,9 @@ def near(table: Table, likeness: Likeness, action: Action, threshold: float) -> 
     table.boundary[left[~same]] = True
     table.boundary[right[~same]] = True
     repeats, earlier = _repeats(pairs[same])
-    _apply(table, action, repeats, "near_duplicate", earlier)
+    judged = table["side"][repeats] == SIDES.index("held_out")
+    _apply(table, action, repeats[~judged], "near_duplicate", earlier[~judged])
+    _apply(table, "off" if action == "off" else "flag", repeats[judged], "near_duplicate", earlier[judged])
 
 
 def _comparable(table: Table, likeness: Likeness) -> Array:

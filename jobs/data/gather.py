@@ -89,10 +89,11 @@ def _gather(
     opened, streams = _open_all(config, files, notes, reading)
     tasks = list(dict.fromkeys(source.task for source in opened))
     setup = Setup(config, opened, tasks, helpers.special_tokens, helpers.flagged_words, dict(helpers.corrections))
-    writer, chunks, records = SpoolWriter(path), [], 0
+    chunks, records = [], 0
     many = sum(_size(files[source.config.input].path) for source in opened) > _MANY_BYTES
     workers: Workers[Piece, Result]
-    with Workers(setup, reading.processes if many and reading.sample is None else 1) as workers:
+    processes = reading.processes if many and reading.sample is None else 1
+    with Workers(setup, processes) as workers, SpoolWriter(path) as writer:
         for result in workers.map(chain.from_iterable(streams)):
             result.chunk.columns["offset"] += writer.append(result.chunk.lines)
             result.chunk.lines = b""
@@ -101,7 +102,6 @@ def _gather(
             for problem in result.problems:
                 notes.add(opened[result.source], problem)
             progress("read", records, None)
-    writer.close()
     progress("read", records, records)
     table = concatenate(chunks, Spool(path), tasks, list(config.ordered_prompt.labels))
     _note_empty(table, opened, config, notes)

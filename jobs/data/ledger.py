@@ -15,6 +15,7 @@ from jobs.data.spool import Finding
 from jobs.data.table import LANGUAGES, SIDES, Table
 
 _BATCH = 20_000
+_DIGITS = 6  # of scores: the last ones differ between processors, and equal inputs give equal bytes
 _SCHEMA = pa.schema(
     [
         pa.field("id", pa.string()),  # null for a record that could not be read
@@ -126,4 +127,4 @@ def _counted(number: Any) -> int | None:
 
 def _score(table: Table, name: str, row: int) -> float | None:
     column = table.scores.get(name)
-    return None if column is None or math.isnan(column[row]) else float(column[row])
+    return None if column is None or math.isnan(column[row]) else round(float(column[row]), _DIGITS)

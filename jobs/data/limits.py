@@ -1,10 +1,10 @@
 """Fewer examples than there are: limits and selection, by the seed and never by the order of the data."""
 
-from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
+from jobs.data.balance import shares
 from jobs.data.names import GENERAL
 from jobs.data.table import Array, Table
 from sftjobs.plan.configs import DataConfig, SelectConfig
@@ -42,10 +42,10 @@ def select(table: Table, config: SelectConfig, seed: int) -> None:
     rows = by_seed(table, rows, seed)
     groups = _groups(table, rows, config)
     rank = _rank(groups)
-    numbers = {int(group): int(number) for group, number in zip(*np.unique(groups, return_counts=True), strict=True)}
-    keys = {group: _key(table, rows[groups == group][0], config) for group in numbers}
-    wanted = quotas(numbers, keys, config.keep)
-    table.drop(rows[rank >= np.array([wanted[int(group)] for group in groups])], "not_selected")
+    _, first, group, numbers = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    keys = [_key(table, row, config) for row in rows[first].tolist()]
+    wanted = shares(dict(zip(keys, numbers.tolist(), strict=True)), config.keep)
+    table.drop(rows[rank >= np.array([wanted[key] for key in keys], np.int64)[group]], "not_selected")
 
 
 def _groups(table: Table, rows: Array, config: SelectConfig) -> Array:
@@ -61,28 +61,12 @@ def _groups(table: Table, rows: Array, config: SelectConfig) -> Array:
     return combined
 
 
-def _key(table: Table, row: int, config: SelectConfig) -> str:
-    """What a group is called: decides who gets what does not divide evenly."""
-    example = table.example(int(row))
-    parts = [example.answer] if config.per_label == "balanced" else []
-    return "/".join([*parts, *([example.difficulty or ""] if config.per_difficulty == "balanced" else [])])
-
-
-def quotas(available: Mapping[int, int], names: Mapping[int, str], keep: int) -> dict[int, int]:
-    """Share `keep` as equally as the available numbers allow: what a small group cannot use goes to the others."""
-    shares: dict[int, int] = {}
-    left = keep
-    for i, (group, number) in enumerate(sorted(available.items(), key=lambda item: (item[1], names[item[0]]))):
-        shares[group] = min(number, left // (len(available) - i))
-        left -= shares[group]
-    return shares
-
-
-def balanced(available: Mapping[str, int], keep: int) -> dict[str, int]:
-    """The same for groups that are called by their names."""
-    names: Sequence[str] = list(available)
-    shares = quotas({i: available[name] for i, name in enumerate(names)}, dict(enumerate(names)), keep)
-    return {name: shares[i] for i, name in enumerate(names)}
+def _key(table: Table, row: int, config: SelectConfig) -> tuple[str, ...]:
+    """What a group is called: label and difficulty, as far as they have to be balanced."""
+    example = table.example(row)
+    label = (example.answer,) if config.per_label == "balanced" else ()
+    difficulty = "" if example.difficulty is None else f"={example.difficulty}"  # none and an empty one are two groups
+    return (*label, difficulty) if config.per_difficulty == "balanced" else label
 
 
 def _rank(groups: Array) -> Array:

@@ -60,7 +60,7 @@ def run(program: Program) -> None:
                 export(model, base, renderer.stop_ids, program.content)
     counted = counts(config, examples, order, edge.history, parameters, renderer.template_hash)
     program.write_counts(counted)
-    program.write_report("train", report(program, config, counted, edge, layouts, watch))
+    program.write_report("train", report(program, config, counted, examples, edge, layouts, watch))
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -11,7 +11,8 @@ from jobs.train.checkpoint import Point
 from jobs.train.edge import StepEdge
 from jobs.train.examples import TrainingSet
 from sftjobs.plan.configs import TrainConfig
-from sftjobs.plan.sampler import Order
+from sftjobs.plan.mixture import mixture_table
+from sftjobs.plan.sampler import Mixture, Order
 from sftjobs.program import Program
 
 CURVE_POINTS = 500
@@ -60,7 +61,13 @@ def final_loss(history: Sequence[Point]) -> float:
 
 
 def report(
-    program: Program, config: TrainConfig, counted: dict[str, Any], edge: StepEdge, layouts: Layouts, watch: Stopwatch
+    program: Program,
+    config: TrainConfig,
+    counted: dict[str, Any],
+    examples: TrainingSet,
+    edge: StepEdge,
+    layouts: Layouts,
+    watch: Stopwatch,
 ) -> dict[str, Any]:
     """The section `train` of the report. Figures on layout are those of rank 0 in this attempt."""
     return {
@@ -75,6 +82,9 @@ def report(
         "gradient_accumulation_steps": config.gradient_accumulation_steps,
         "world_size": config.world_size,
         "counts": counted,
+        "mixture": mixture_table(
+            examples.tasks, examples.lengths, examples.supervised, Mixture.of(config.mixture), config.seed
+        ),
         "curve": [point.model_dump() for point in thinned(edge.history)],
         "layout": {
             "shared_prefix_refused": layouts.reason,

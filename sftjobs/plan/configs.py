@@ -5,7 +5,7 @@
     jobs.data.import_dataset  -                                  the data files of a hub repository
     jobs.data                 model, task.<t>, general?,         train.jsonl, held_out.jsonl, dev.jsonl?,
                               held_out?, against.<n>?, waive?,   ledger.parquet, review.csv, prompt.json,
-                              corrections?, flagged_words?       mixture.json, croissant.json
+                              corrections?, flagged_words?       croissant.json
     jobs.train                model, data                        model/ (Hugging Face folder), adapter/ (method lora)
     jobs.eval                 model, data                        predictions.jsonl, scores.json
     jobs.eval.compare         base, tuned, previous?             comparison.json, bad_cases.jsonl
@@ -124,7 +124,8 @@ class MixtureConfig(Document):
     """How often each task is seen; see docs/mixing.md."""
 
     epochs: dict[str, float]
-    """Task -> passes. An epoch e (from 0) holds every task with more than e passes; of the last half or so a part."""
+    """Task -> passes. An epoch e (from 0) holds every task with more than e passes; of a last part of a pass, so many
+    examples, at least one."""
     mix: MixSpec = MixSpec()
     weights: dict[str, float] = {}
     """Task -> weight, for mode `weighted`."""

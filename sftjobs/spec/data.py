@@ -86,7 +86,7 @@ class DuplicatesSpec(Document):
     exact: Literal["drop", "flag", "off"] = "drop"
     """Same task and same messages: the first is kept."""
     near: Literal["drop", "flag", "off"] = "drop"
-    """Nearly the same question with the same answer: the first is kept."""
+    """Nearly the same question with the same answer: the first is kept. Held-out examples are only marked."""
     threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.7
     """Jaccard similarity of shingles (words, or characters for Chinese) from which questions are near-duplicates."""
     conflicts: Literal["keep", "drop", "majority"] = "keep"

@@ -26,7 +26,8 @@ CONFIG = DataConfig(
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> dict[str, str]:
-    train = [{"text": f"message {i}", "label": "balance"} for i in range(20)] + [{"text": " ".join(map(str, range(150))), "label": "hello"}]
+    train = [{"text": f"message {i}", "label": "balance"} for i in range(20)]
+    train.append({"text": " ".join(map(str, range(150))), "label": "hello"})
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(record) + "\n" for record in train))
     (tmp_path / "test.csv").write_text("text,label\nmessage 3,balance\nhi,hello\n")
     return {"task.intent": str(tmp_path / "train.jsonl"), "held_out": str(tmp_path / "test.csv")}
@@ -64,7 +65,7 @@ def test_all_problems_come_at_once(inputs: dict[str, str], model: str) -> None:
     with Path(inputs["task.intent"]).open("a") as file:
         file.write('{"txt": "a", "label": "balance"}\n{"text": "b", "label": "Helo"}\n{"text": "c", "lab\n')
     Path(inputs["held_out"]).write_text("text,label\n")
-    (Path(model) / "chat_template.jinja").unlink()
+    (Path(model) / "tokenizer.json").unlink()
     answer = ask(inputs, model)
     found = {(problem["kind"], problem["line"]) for problem in answer["problems"]}
     assert found == {("model", None), ("column", 22), ("label", 23), ("json", 24), ("file", None)}

@@ -9,7 +9,7 @@ import pytest
 from jobs.data import duplicates
 from jobs.data.advice import Measured, advise, minimum_detectable_difference
 from jobs.data.likeness import Likeness, find
-from jobs.data.limits import apply_limits, balanced, select
+from jobs.data.limits import apply_limits, select
 from jobs.data.near import bands_of
 from jobs.data.prepare import empty_sides, too_much_dropped
 from jobs.data.protected import Protected, drop_overlaps
@@ -217,19 +217,6 @@ def test_limit_per_label(tmp_path: Path) -> None:
     assert table.count(table.kept(), "label", table.labels) == {"a": 4, "b": 4, "c": 0}
 
 
-@pytest.mark.parametrize(
-    ("available", "keep", "quotas"),
-    [
-        ({"a": 10, "b": 2, "c": 10}, 12, {"a": 5, "b": 2, "c": 5}),
-        ({"a": 10, "b": 10}, 5, {"a": 2, "b": 3}),
-        ({"a": 1, "b": 1}, 9, {"a": 1, "b": 1}),
-        ({}, 9, {}),
-    ],
-)
-def test_balanced_quotas(available: dict[str, int], keep: int, quotas: dict[str, int]) -> None:
-    assert balanced(available, keep) == quotas
-
-
 def test_selection_leaves_general_data_alone(tmp_path: Path) -> None:
     rows = [Row(f"q {i}") for i in range(9)] + [Row(f"g {i}", task="general") for i in range(4)]
     table = make_table(rows, tmp_path)
@@ -246,7 +233,7 @@ def test_selection_by_label_and_difficulty(tmp_path: Path) -> None:
     numbers = {(int(a), int(d)): 0 for a, d in zip(table["label"], table["difficulty"], strict=True)}
     for row in kept:
         numbers[int(table["label"][row]), int(table["difficulty"][row])] += 1
-    assert sorted(numbers.values()) == [10, 10, 10], "10 hard ones of a, 10 easy ones of a, 10 of b, which has no other"
+    assert sorted(numbers.values()) == [7, 8, 15], "15 of each label, those of a half and half"
 
 
 def test_why_a_side_is_empty(tmp_path: Path) -> None:
