@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from jobs.lm.message import Message
 from jobs.lm.render import Rendered, Renderer
@@ -60,7 +61,7 @@ def _guess(messages: Sequence[Message], starts: Sequence[int], renderer: Rendere
     lengths = renderer.lengths([message["content"] for message in messages])
     around = max(0.0, (len(whole.ids) - sum(lengths)) / len(messages))
     left = float(len(whole.ids))
-    for turns, (start, end) in enumerate(zip(starts, starts[1:], strict=False)):
+    for turns, (start, end) in enumerate(pairwise(starts)):
         if left <= max_tokens:
             return turns
         left -= sum(lengths[start:end]) + around * (end - start)
