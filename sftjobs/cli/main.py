@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "cancel": "Ask a run to stop; its stages save first.",
     "resume": "Go on with a run that was cancelled, failed or cut off.",
     "report": "Print the comparison of a finished run and where report.html is.",
+    "why": "Say what became of one record: which rules looked at it, what dropped it.",
     "explain": "Say which field makes a stage miss the cache.",
     "discard": "Delete the result of one stage, so that it is made again.",
     "ls": "List the runs of a store.",
