@@ -20,9 +20,13 @@ _BANDS = 38
 _PERMUTATIONS = 128
 """Most values of a signature, which is what time goes into."""
 _SEED = 42
-_ALL_PAIRS = 1000
-"""Texts that share a band, up to which all of them are paired with each other."""
+_ALL_PAIRS = (1000, 300, 100, 30, 10)
+"""Texts that share a band, up to which all of them are paired with each other; the first that the budget allows."""
 _NEIGHBOURS = 50
+_BUDGET = 1_000_000
+"""Pairs of one band from which fewer are made."""
+MOST = 10_000_000
+"""Candidates that are worth an exact comparison."""
 _SET = 2
 """Columns of the set's hash, behind the bands."""
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
@@ -76,33 +80,46 @@ def candidate_pairs(bands: Array, rows: Array) -> Array:
     """int64[m, 2]: pairs of `rows` (of different sets), the smaller first, that share a band; sorted, each once.
 
     Within a band up to 1,000 rows are all paired; of more, each with the next 50 and the first 50: such a band is a
-    phrase that very many texts share, and pairs that are really alike share other bands too.
+    phrase that very many texts share, and pairs that are really alike share other bands too. If a band gives millions
+    of pairs, these numbers are smaller. Of more than MOST candidates those that share most bands are taken.
     """
-    found = [np.zeros((0, 2), np.int64)]
+    found = [np.zeros(0, np.int64)]
     for column in range(bands.shape[1] - _SET):
         found += _in_band(bands[rows, column], rows)
-    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+    keys, shared = np.unique(np.concatenate(found), return_counts=True)
+    del found
+    if len(keys) > MOST:
+        order = np.argsort(-shared.astype(np.int8), kind="stable")  # stable for 8 bits is a radix sort
+        keys = np.sort(keys[order[:MOST]])
+    return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1)
 
 
 def _in_band(values: Array, rows: Array) -> list[Array]:
-    """Pairs of rows with equal values."""
+    """Pairs of rows with equal values, each once, as `smaller << 32 | larger`."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     sizes = np.diff(np.append(starts, len(ordered)))
+    most, neighbours = _limits(sizes)
     found = []
     for size in np.unique(sizes[sizes > 1]).tolist():
-        groups = rows[order[starts[sizes == size][:, None] + np.arange(size)]]
-        left, right = _links(size)
-        found.append(np.stack([groups[:, left].reshape(-1), groups[:, right].reshape(-1)], axis=1))
+        groups = np.sort(rows[order[starts[sizes == size][:, None] + np.arange(size)]], axis=1)
+        left, right = np.triu_indices(size, 1) if size <= most else _links(size, neighbours)
+        found.append((groups[:, left].reshape(-1) << 32) | groups[:, right].reshape(-1))
     return found
 
 
-def _links(size: int) -> tuple[Array, Array]:
-    """Positions that are paired in a group of `size`."""
-    if size <= _ALL_PAIRS:
-        return np.triu_indices(size, 1)
+def _limits(sizes: Array) -> tuple[int, int]:
+    """Size of a group up to which all are paired, and neighbours of each row in a larger one."""
+    pairs = sizes * (sizes - 1) // 2
+    most = next((size for size in _ALL_PAIRS if pairs[sizes <= size].sum() <= _BUDGET), _ALL_PAIRS[-1])
+    larger = int(sizes[sizes > most].sum())
+    return most, max(1, min(_NEIGHBOURS, _BUDGET // max(1, 2 * larger), most // 2))
+
+
+def _links(size: int, neighbours: int) -> tuple[Array, Array]:
+    """Positions that are paired in a large group: each with the next ones, and with the first ones."""
     at = np.arange(size)
-    links = [(at[:-step], at[step:]) for step in range(1, _NEIGHBOURS + 1)]
-    links += [(np.full(size - i - 1, i), at[i + 1 :]) for i in range(_NEIGHBOURS)]
+    links = [(at[:-step], at[step:]) for step in range(1, neighbours + 1)]
+    links += [(np.full(size - i - neighbours - 1, i), at[i + neighbours + 1 :]) for i in range(neighbours)]
     return np.concatenate([a for a, _ in links]), np.concatenate([b for _, b in links])

@@ -5,6 +5,7 @@ appendix C: 13 words). For East Asian text characters are counted: 13 words of C
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from zlib import crc32
 
 from jobs.data.near.shingles import is_east_asian, normalised
 
@@ -22,35 +23,51 @@ class NGramIndex:
     def __init__(self, texts: Sequence[str], words: int = 13, characters: int = 26) -> None:
         self._words, self._characters = words, characters
         self._found: dict[int, int] = {}
-        self._lengths: dict[bool, set[int]] = {False: set(), True: set()}
+        self._anchors: set[int] = set()
         self.residue: list[str] = []
         """Passages that are so frequent that they are not counted."""
         often = self._frequent(texts)
+        lengths: dict[bool, set[int]] = {False: set(), True: set()}
         for number, text in enumerate(texts):
             found, east_asian = _tokens(text)
             for passage in set(self._passages(found, east_asian)):
                 key = _key(passage)
                 if key not in often:
-                    self._lengths[east_asian].add(self._length(found, east_asian))
+                    lengths[east_asian].add(self._length(found, east_asian))
                     self._found.setdefault(key, number)
+                    self._anchors.add(self._anchor(passage, east_asian))
+        self._lengths = {kind: sorted(found, reverse=True) for kind, found in lengths.items()}
 
     def matches(self, text: str) -> tuple[int, str] | None:
         """The first passage that `text` shares with a protected text: (number of that text, passage); None if none."""
         found, east_asian = _tokens(text)
-        joint = "" if east_asian else " "
-        for length in sorted(self._lengths[east_asian], reverse=True):
-            for i in range(len(found) - length + 1):
+        joint, least = ("", self._least(True)) if east_asian else (" ", self._least(False))
+        anchors, lengths = self._anchors, self._lengths[east_asian]
+        if not lengths:
+            return None
+        for i in range(len(found) - least + 1):
+            if crc32(joint.join(found[i : i + least]).encode("utf-8", "surrogatepass")) not in anchors:
+                continue
+            for length in lengths:
                 passage = joint.join(found[i : i + length])
-                number = self._found.get(_key(passage))
+                number = self._found.get(_key(passage)) if i + length <= len(found) else None
                 if number is not None:
                     return number, passage
         return None
 
+    def _least(self, east_asian: bool) -> int:
+        """Tokens of the shortest passage. A hash of so many is looked up first: it is the same for all lengths."""
+        return min(_SHORT_CHARACTERS, self._characters) if east_asian else min(_SHORT_WORDS, self._words)
+
+    def _anchor(self, passage: str, east_asian: bool) -> int:
+        least = self._least(east_asian)
+        head = passage[:least] if east_asian else " ".join(passage.split(" ")[:least])
+        return crc32(head.encode("utf-8", "surrogatepass"))
+
     def _length(self, found: list[str], east_asian: bool) -> int:
         """Tokens of the passages of a text; 0 if it is too short to have one."""
-        wanted, least = (self._characters, _SHORT_CHARACTERS) if east_asian else (self._words, _SHORT_WORDS)
-        length = min(len(found), wanted)
-        return length if length >= min(least, wanted) else 0
+        length = min(len(found), self._characters if east_asian else self._words)
+        return length if length >= self._least(east_asian) else 0
 
     def _passages(self, found: list[str], east_asian: bool) -> Iterator[str]:
         length = self._length(found, east_asian)
