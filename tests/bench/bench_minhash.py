@@ -36,7 +36,7 @@ _BLOCK = 1000
 
 
 def texts_of(number: int, language: str) -> list[str]:
-    """Passages of real texts, from a seed; of three one is an earlier one with up to five words or characters changed."""
+    """Passages of real texts, from a seed; one of three is an earlier one with up to five words changed."""
     draw = random.Random(f"{number} {language}")
     source = _chinese() if language == "zh" else _english()
     joint = "" if language == "zh" else " "
