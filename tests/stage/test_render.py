@@ -140,8 +140,10 @@ def test_common_prefix(ids: list[list[int]], length: int) -> None:
     assert common_prefix(ids) == length
 
 
-def test_tokenizer_without_chat_template_says_what_to_do(tmp_path: Path) -> None:
-    tiny_tokenizer(tmp_path, template=None)
+def test_tokenizer_without_chat_template_and_end_of_text_says_what_to_do(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer(template=None)
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(tmp_path)
     with pytest.raises(DataError) as caught:
         Renderer(load_tokenizer(tmp_path))
     message = str(caught.value)
@@ -170,6 +172,7 @@ def test_damaged_tokenizer_file_is_a_data_error(tmp_path: Path) -> None:
         (CHATML.replace("<|im_end|>", ""), "learn to stop"),
         (CHATML.replace("<|im_end|>", "[done]"), "is no token"),
         (CHATML.replace("message['content']", "message['content'] | upper"), "learn to stop"),
+        (CHATML + "{% if %}", "chat template, line"),
     ],
 )
 def test_template_that_cannot_be_trained_on_is_refused(template: str, part: str) -> None:
