@@ -33,6 +33,8 @@ GOAL_US = 60.0
 FLAGGED = ["casino", "lottery", "赌博", "博彩"]
 MIN_ALNUM, MAX_SPECIAL, MAX_CHARACTERS, MAX_WORDS, MAX_FLAGGED, MIN_LENGTH = 0.1, 0.4, 0.6, 0.5, 0.017, 10
 _SPOILT = 0.3
+# Words of the flagged-words rule in Chinese: a character, or what stands from letter to letter between blanks.
+_TOKEN = r"[\u4e00-\u9fff]|[^\W\d_\u4e00-\u9fff](?:[^\s\u4e00-\u9fff]*[^\W\d_\u4e00-\u9fff])?"
 _BATCH = 1000
 
 
@@ -241,7 +243,7 @@ def _operators(chinese: bool) -> list[Any]:
     for module in (flagged_words_filter, word_repetition_filter):
         module.SPECIAL_CHARACTERS = {one for one in module.SPECIAL_CHARACTERS if not one.isalpha()}
     if chinese:
-        pieces = {"words": _Pieces(r"[^\W\d_]"), "flagged": _Pieces(r"[\u4e00-\u9fff]|[^\W\d_\u4e00-\u9fff]+")}
+        pieces = {"words": _Pieces(r"[^\W\d_]"), "flagged": _Pieces(_TOKEN)}
         flagged.model_key, words.model_key = "flagged", "words"
         for module in (flagged_words_filter, word_repetition_filter):
             module.get_model = pieces.get
