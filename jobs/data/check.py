@@ -25,6 +25,7 @@ from jobs.data.helpers import InputFile, find_helpers
 from jobs.data.measure import common_prefix
 from jobs.data.prepare import Given, Prepared, empty_sides, prepare, too_much_dropped
 from jobs.data.problems import DataProblem, Problems
+from jobs.data.prompt_facts import as_json, prompt_facts
 from jobs.data.section import conflict_table, funnel, label_table, samples, task_table
 from jobs.data.table import Array, Table
 from jobs.lm.render import Renderer, load_tokenizer
@@ -100,6 +101,7 @@ def _answer(found: Gathered, prepared: Prepared, given: Given, request: Request)
                 "shown": conflict_table(conflicts.shown(table, _CONFLICTS)),
             },
         },
+        "facts": as_json(prompt_facts(table, config, tokens, given.renderer)),
         "rendered": rendered,
         "advice": [asdict(one) for one in advise(table, config, Measured(tokens, len(conflicts.groups)))],
         "notes": _notes(found, counted, request),

@@ -11,6 +11,7 @@ from sftjobs.cli.output import OUTPUT, console, show_json
 
 if TYPE_CHECKING:
     from sftjobs.cli.context import Planned
+    from sftjobs.spec.load import Loaded
 
 
 @click.command("check")
@@ -45,6 +46,7 @@ def command(file: Path, show: int, resolved: bool, form: str) -> None:
     planned = plan_loaded(loaded, open_store(store_spec(loaded.spec), loaded.folder))
     with progress.status("reading the data"):
         answer = _ask(planned, show)
+    answer["lint"] = _lint(loaded, answer.pop("facts", None))
     if form == "json":
         show_json(answer)
     else:
@@ -54,6 +56,20 @@ def command(file: Path, show: int, resolved: bool, form: str) -> None:
             out.print(render_spec(planned.spec))
         show_answer(answer, out)
     sys.exit(10 if answer["problems"] else 0)
+
+
+def _lint(loaded: "Loaded", facts: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What makes the prompt harder to follow than it has to be; `facts` are of the data, if they are known."""
+    from sftjobs.lint import Collision, Facts, lint, lint_data
+    from sftjobs.spec.prompt import PromptSpec
+
+    prompt = loaded.spec.prompt
+    assert isinstance(prompt, PromptSpec)
+    found = lint(prompt, loaded.prompt_source)
+    if facts is not None:
+        facts["collisions"] = tuple(Collision(**one) for one in facts["collisions"])
+        found += lint_data(prompt, Facts(**facts), loaded.prompt_source)
+    return [{**one.as_json(), "text": str(one)} for one in found]
 
 
 def _ask(planned: "Planned", show: int) -> dict[str, Any]:
@@ -68,7 +84,7 @@ def _ask(planned: "Planned", show: int) -> dict[str, Any]:
 
     externals = planned.plan.facts.externals
     local = {name: item.source for name, item in externals.items() if name != "model" and is_local(item.source)}
-    away = [name for name, item in externals.items() if name != "model" and name not in local]
+    away = [name for name in planned.plan.stage("data").inputs if name != "model" and name not in local]
     if away:
         note = f"not looked at, because they are not on this machine: {', '.join(away)}"
         return {"problems": [], "tables": {}, "rendered": [], "advice": [], "notes": [note]}

@@ -39,6 +39,8 @@ class Loaded:
     """The file as it is."""
     lines: Lines
     """Where each value of the file is written."""
+    prompt_source: Source
+    """Where the prompt is written: a file of its own, or a part of this one."""
 
 
 def load(path: Path, check_files: bool = True) -> Loaded:
@@ -53,7 +55,8 @@ def load(path: Path, check_files: bool = True) -> Loaded:
     spec = checked.run(check_files)
     if checked.problems or spec is None:
         raise SpecError(_ordered(checked.problems, str(path)))
-    return Loaded(spec=spec, path=path, folder=folder, text=text, lines=tree.lines)
+    assert checked.prompt_source is not None, "a spec without problems has a prompt"
+    return Loaded(spec, path, folder, text, tree.lines, checked.prompt_source)
 
 
 class _Check:
@@ -67,6 +70,7 @@ class _Check:
         self._salvage = Salvage()
         self.problems: list[Problem] = self._salvage.problems
         self.problems += tree.problems
+        self.prompt_source: Source | None = None
 
     def run(self, check_files: bool) -> RunSpec | None:
         """The spec; not to be used if there are problems."""
@@ -79,6 +83,7 @@ class _Check:
         prompt_path = raw["prompt"] if isinstance(raw.get("prompt"), str) else None
         prompt, source = self._prompt(raw, prompt_path)
         raw["prompt"] = prompt
+        self.prompt_source = source
         spec = self._salvage.validate(RunSpec, raw, self._source)
         if spec is None:
             return None

@@ -24,6 +24,7 @@ from sftjobs.release.release import Release
 from sftjobs.spec.cluster import ClusterSpec, ControllerSpec, PodSpec, PodsSpec
 from sftjobs.spec.lines import Lines
 from sftjobs.spec.load import Loaded
+from sftjobs.spec.source import Source
 from sftjobs.store.open import open_store
 from tests.support.scripted_api import Answer, ScriptedApi, answer, listing, status
 from tests.support.specs import make_facts, make_spec
@@ -46,7 +47,14 @@ def release(server: ScriptedApi, **cluster: Any) -> Release:
 
 def ground(server: ScriptedApi, folder: Path, *, spec: dict[str, Any] | None = None, **cluster: Any) -> Ground:
     made = make_spec(**(spec or {}))
-    loaded = Loaded(spec=made, folder=folder, path=folder / "run.yaml", text=b"", lines=Lines({}))
+    loaded = Loaded(
+        spec=made,
+        folder=folder,
+        path=folder / "run.yaml",
+        text=b"",
+        lines=Lines({}),
+        prompt_source=Source("prompt.yaml", Lines({})),
+    )
     return Ground(release(server, **cluster), loaded, open_store("store", folder), make(made, make_facts()))
 
 

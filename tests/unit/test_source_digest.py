@@ -12,7 +12,13 @@ WITHOUT_EFFECT = {
     "sftjobs.errors",
     "sftjobs.model",
     "sftjobs.names",
+    "sftjobs.lint.delimiters",  # `sftjobs check`
+    "sftjobs.lint.facts",
     "sftjobs.plan.configs",  # its values are in the key
+    "sftjobs.plan.mixture",  # a table for people
+    "sftjobs.spec.clean",  # types of what is in the key
+    "sftjobs.spec.data",
+    "sftjobs.spec.input_places",  # names of inputs
     "sftjobs.spec.words",  # messages
 }
 
