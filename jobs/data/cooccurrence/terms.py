@@ -21,8 +21,9 @@ def terms(text: str) -> set[str]:
     return set(plain.split())
 
 
-def term_matrix(texts: Iterable[str], least: int, most_share: float = 1.0) -> csr_array:
-    """bool[texts, terms]: which text has which term, of terms in at least `least` texts and at most a share of them."""
+def term_matrix(texts: Iterable[str], least: int, most_share: float = 1.0, most: int | None = None) -> csr_array:
+    """float64[texts, terms]: 1 where a text has a term, of terms in at least `least` texts and at most a share of them;
+    of these only the `most` frequent ones."""
     columns: dict[str, int] = {}
     indices: list[int] = []
     starts = [0]
@@ -34,4 +35,6 @@ def term_matrix(texts: Iterable[str], least: int, most_share: float = 1.0) -> cs
     whole = csr_array((np.ones(len(indices), np.float64), np.array(indices, np.int64), starts), shape=shape)
     frequency = np.bincount(indices, minlength=shape[1])
     wanted = np.flatnonzero((frequency >= least) & (frequency <= most_share * max(1, shape[0])))
+    if most is not None and len(wanted) > most:
+        wanted = np.sort(wanted[np.argsort(-frequency[wanted], kind="stable")[:most]])
     return whole[:, wanted].tocsr()
