@@ -8,7 +8,7 @@ from sftjobs.lint.finding import Finding, Part
 from sftjobs.lint.text import definitions, demands
 from sftjobs.spec.prompt import PromptSpec
 
-_LINE_END = re.compile(r"[ \t\u00a0\u3000]+(?=\r?\n)")
+_LINE_END = re.compile(r"(?<![ \t\u00a0\u3000])[ \t\u00a0\u3000]+(?=\r?\n)")
 _ODD = re.compile(r"[\u200b\u200c\u2060\ufeff\u00ad]|\r|\u2028|\u2029")
 _NAMES = {
     "\r": "a carriage return",

@@ -11,9 +11,9 @@ from sftjobs.spec.prompt import PromptSpec
 
 Unit = Literal["characters", "words", "sentences"]
 _EN_UNIT = r"(words?|characters?|sentences?)"
-_EN_NUMBER = r"(\d[\d,]*|one|two|three|four|five|six|seven|eight|nine|ten)"
+_EN_NUMBER = r"(\d{1,6}|\d{1,3},\d{3}|one|two|three|four|five|six|seven|eight|nine|ten)"
 _ZH_UNIT = r"个?(字符|字|词|句)"
-_ZH_NUMBER = r"(\d+|[一二两三四五六七八九十])"
+_ZH_NUMBER = r"(?<!\d)(\d{1,6}|[一二两三四五六七八九十])"
 _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NUMBERS = {word: i for words in (_WORDS, "一二三四五六七八九十") for i, word in enumerate(words, 1)} | {"两": 2}
 # (pattern with number and unit, bound); `range` has two numbers. The first that matches a place counts.
