@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jobs.data.card import card, within
 from jobs.data.counts import dropped, flagged, label_counts
 from jobs.data.duplicates import Conflict
 from jobs.data.examples import Example
@@ -14,7 +15,7 @@ from jobs.data.prepare import Prepared
 from jobs.data.table import SIDES, Array, Side, Table
 from jobs.data.write import shortened_to_fit
 from jobs.lm.render import Renderer
-from sftjobs.plan.configs import DataConfig, DataCounts
+from sftjobs.plan.configs import DataConfig, DataCounts, MixtureConfig
 from sftjobs.spec.words import shortened
 
 SAMPLES = 20
@@ -24,12 +25,17 @@ _EXCERPT = 300  # characters
 
 
 def section(
-    found: Gathered, prepared: Prepared, config: DataConfig, counts: DataCounts, renderer: Renderer
+    found: Gathered,
+    prepared: Prepared,
+    config: DataConfig,
+    counts: DataCounts,
+    renderer: Renderer,
+    mixture: MixtureConfig | None = None,
 ) -> dict[str, Any]:
     """Everything a person wants to see about the data of a run."""
     table = found.table
     train = table.kept("train")
-    return {
+    fields = {
         "funnel": funnel(table, len(found.bad)),
         "flagged": flagged(table),
         "tasks": [{"task": task, **values.model_dump()} for task, values in counts.tasks.items()],
@@ -45,7 +51,9 @@ def section(
         "template_hash": renderer.template_hash,
         "examples": samples(table, train, config.seed, SAMPLES, renderer),
         "held_out": counts.held_out,
+        **card(found, prepared, config, mixture),
     }
+    return within(fields)
 
 
 def funnel(table: Table, bad: int = 0) -> list[dict[str, Any]]:

@@ -69,8 +69,14 @@ def _plots(report: Mapping[str, Any]) -> dict[str, Any]:
         "models": models,
         "pairs": pairs,
         "curve": plots.curve(points),
-        "lengths": plots.histogram([] if data is None else data["lengths"]),
+        "lengths": None if data is None else _lengths(data),
     }
+
+
+def _lengths(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Lengths of training examples, with the limit and what all of them have in common at their start."""
+    marks = {"max_tokens": data.get("max_tokens"), "common_prefix": data.get("common_prefix_tokens") or None}
+    return plots.histogram(data["lengths"], marks)
 
 
 def _confusion(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:

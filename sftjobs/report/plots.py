@@ -1,7 +1,7 @@
 """Geometry of the inline plots: numbers in, coordinates out. The template draws them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Geometry = dict[str, Any]
@@ -92,11 +92,11 @@ def smooth(values: Sequence[float]) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def histogram(bins: Sequence[dict[str, int]]) -> Geometry | None:
-    """Bars over bins of one width; None if there are none."""
+def histogram(bins: Sequence[dict[str, int]], marks: Mapping[str, int | None] | None = None) -> Geometry | None:
+    """Bars over bins of one width; None if there are none. `marks`: name -> value of a line, if it is on the axis."""
     if not bins:
         return None
-    left, right, top, bottom, height = 48, 16, 18, 26, 190
+    left, right, top, bottom, height = 48, 16, 34, 26, 206
     most = max(one["examples"] for one in bins) or 1
     wide = (WIDTH - left - right) / len(bins)
     every = max(1, math.ceil(len(bins) / 12))
@@ -122,5 +122,17 @@ def histogram(bins: Sequence[dict[str, int]]) -> Geometry | None:
         "right": WIDTH - right,
         "bottom": height - bottom,
         "bars": bars,
+        "marks": _marks(bins, marks or {}, left, WIDTH - right),
         "last": bins[-1]["to"],
     }
+
+
+def _marks(bins: Sequence[dict[str, int]], marks: Mapping[str, int | None], left: int, right: int) -> list[Geometry]:
+    """Lines at values within the bins; a name stands left of its line where there is no room at the right."""
+    first, last = bins[0]["from"], bins[-1]["to"]
+    found = []
+    for name, value in marks.items():
+        if value is not None and first <= value <= last:
+            x = round(left + (value - first) / (last - first) * (right - left), 1)
+            found.append({"name": name, "x": x, "value": value, "anchor": "end" if x > WIDTH / 2 else "start"})
+    return found
