@@ -1,5 +1,6 @@
 """Every rule of the prompt lint that needs only the prompt finds its flaw, and is silent where there is none."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +271,26 @@ def test_every_span_lies_in_its_text() -> None:
                 continue
             text = spec[one.path]
             assert 0 <= one.start < (one.end or 0) <= len(text), (one, text)
+
+
+PAGE = (ROOT / "docs/prompt-lint.md").read_text("utf-8")
+SECTIONS = {name: PAGE.split(f"\n## {name}\n")[1].split("\n## ")[0] for name in (f"P{n:02}" for n in range(1, 19))}
+WITH_EXAMPLES = [name for name, text in SECTIONS.items() if "\n    " in text]
+
+
+def test_the_page_has_an_example_for_every_rule_that_needs_no_data() -> None:
+    assert sorted({rule for rule, *_ in FLAWS}) == WITH_EXAMPLES
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_examples_of_the_page(name: str) -> None:
+    """Written over a sound prompt, the first block has the finding and the second has none."""
+    blocks = [block for block in re.findall(r"(?:^    .*\n)+", SECTIONS[name], re.M) if block.strip()]
+    results = []
+    for block in blocks:
+        value = parse(re.sub(r"^    ", "", block, flags=re.M).encode(), "page").value
+        base = LABEL_ZH if re.search(r"[\u4e00-\u9fff]", block) else LABEL_EN
+        if base is LABEL_EN:
+            base = base | {"labels": {"refund": "wants money back", "parcel": "asks for a parcel"}}
+        results.append({one.id for one in found(base, **value)})
+    assert results == [{name}, set()]
