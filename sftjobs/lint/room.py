@@ -1,6 +1,7 @@
 """P13 prompts that leave no room for the answer, P15 prompts that are rendered differently elsewhere."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from sftjobs.lint.facts import Facts
 from sftjobs.lint.finding import Finding, Part
@@ -8,7 +9,10 @@ from sftjobs.spec.prompt import PromptSpec
 
 
 def room(prompt: PromptSpec, facts: Facts) -> Iterator[Finding]:
-    """P13: constant part + longest input > context - answer budget, in tokens."""
+    """P13: constant part + longest input > context - answer budget, in tokens.
+
+    A hint if all examples fit, because long prompts have short answers so far.
+    """
     if facts.context_tokens is None or facts.longest_prompt_tokens is None:
         return
     answer = facts.answer_tokens or 0
@@ -22,7 +26,8 @@ def room(prompt: PromptSpec, facts: Facts) -> Iterator[Finding]:
         many = f" ({facts.long_prompts:,} prompts are too long)" if facts.long_prompts else ""
         message = f"the longest prompt has {facts.longest_prompt_tokens:,} tokens, and there are {limits}{many}"
         fix = "shorten the inputs in the data or the prompt, or raise data.max_tokens if the model's context allows it"
-        yield Part(("input",), prompt.input).finding("P13", "warning", message, fix)
+        severity: Literal["warning", "hint"] = "warning" if facts.long_prompts else "hint"
+        yield Part(("input",), prompt.input).finding("P13", severity, message, fix)
 
 
 def templates(prompt: PromptSpec, facts: Facts) -> Iterator[Finding]:

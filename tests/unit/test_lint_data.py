@@ -88,6 +88,13 @@ FLAWS: list[tuple[str, str, PromptSpec, dict[str, Any], str]] = [
     ),
     (
         "P13",
+        "hint",
+        ZH,
+        {"context_tokens": 100, "answer_tokens": 40, "longest_prompt_tokens": 61},
+        "less 40 for the answer; shorten",
+    ),
+    (
+        "P13",
         "error",
         ZH,
         {"context_tokens": 100, "answer_tokens": 40, "longest_prompt_tokens": 90, "constant_tokens": 60},
