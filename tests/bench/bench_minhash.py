@@ -46,7 +46,7 @@ def texts_of(number: int, language: str) -> list[str]:
         if found and draw.random() < 1 / 3:
             one = list(draw.choice(found))
             for _ in range(draw.randint(0, 5)):
-                at = draw.randrange(len(one))
+                at = draw.randrange(len(one) or 1)
                 one[at : at + draw.randint(0, 1)] = draw.choices(source, k=draw.randint(0, 1))
             found.append(one or source[:least])
         else:
