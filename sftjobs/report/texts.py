@@ -62,8 +62,8 @@ ENGLISH: dict[str, str] = {
     "meaning": "What it means",
     "way_out": "If that is too much",
     "marked": "Kept, but marked",
-    "marked_lead": "Nothing was left out here. These examples are in review.csv of the data stage, where a decision can "
-    "be written beside each; one example may have several marks.",
+    "marked_lead": "Nothing was left out here. These examples are in review.csv of the data stage, where a decision "
+    "can be written beside each; one example may have several marks.",
     "marked_examples": "Marked",
     "ask_why": "says which records; with an id behind it, what became of one.",
     "mixture": "What each epoch holds",
@@ -74,7 +74,7 @@ ENGLISH: dict[str, str] = {
     "share": "Share",
     "token_share": "Share of tokens",
     "languages": "Languages of the answers",
-    "language": "Language",
+    "answer_language": "Language",
     "zh": "Chinese",
     "en": "English",
     "other": "other",
@@ -96,7 +96,7 @@ ENGLISH: dict[str, str] = {
     "email": "e-mail address",
     "ip": "IP address",
     "secret": "key or password",
-    "mended": "Text was mended or masked in {n} kept examples.",
+    "mended": "Kept examples in whose text characters were mended or personal data was masked: {n}.",
     "look_at": "To look at",
     "near_duplicates": "Near-duplicates",
     "near_duplicates_lead": "Nearly the same question with the same answer: the first is kept. What differs is marked.",

@@ -126,3 +126,19 @@ def _luminance(color: str) -> float:
     parts = [int(part) / 255 for part in color.removeprefix("rgb(").removesuffix(")").split(",")]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_the_data_card_opens_and_fits_a_phone(page: WebDriver) -> None:
+    metrics = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    names = ("near_duplicates", "boundary", "overlaps", "noise", "conflicts")
+    for name in names:
+        page.execute_script("arguments[0].open = true", page.find_element(By.ID, name))
+        assert page.find_element(By.ID, name).size["height"] > 80, name
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 360
+    why = page.find_element(By.CSS_SELECTOR, ".funnel td.why")
+    assert page.execute_script("return arguments[0].getBoundingClientRect().right", why) <= 360
+    marked = page.find_element(By.CSS_SELECTOR, "#near_duplicates ins")
+    background = page.execute_script("return getComputedStyle(arguments[0]).backgroundColor", marked)
+    assert background not in ("rgba(0, 0, 0, 0)", "transparent")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

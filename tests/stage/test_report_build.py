@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sftjobs.report.build import Report, build, summary
-from tests.support.report_data import RUN, comparison, finished_run, predictions, stage
+from sftjobs.report.plots import histogram
+from tests.support.report_data import RUN, comparison, data_card, data_section, finished_run, predictions, stage
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +129,31 @@ def test_a_model_without_mistakes_has_no_bad_cases() -> None:
     html = _compare_only(predictions(60, 0.4, 0, 1), predictions(60, 1.0, 0, 2))
     assert "got every held-out example right" in html
     assert 'id="filters"' not in html
+
+
+def test_the_data_card_is_in_the_page(report: Report) -> None:
+    html = report.html.decode()
+    for said in (
+        "Kept, but marked", "What each epoch holds", "395 of 395", "Languages of the answers", "phone number",
+        "<ins> now</ins>", "Perhaps", "If that is too much: look at it", "Shown here: 1 of 30.", 'lang="en"',
+        "At most 512 tokens are allowed; the first 208",
+    ):  # fmt: skip
+        assert said in html, said
+
+
+def test_a_data_section_of_an_older_run_still_has_its_page() -> None:
+    section = data_section()
+    for name in data_card(""):
+        section.pop(name)
+    html = build(RUN, [stage("data", "data", {"data": section}, 9.4)]).html.decode()
+    assert "From records to examples" in html
+    assert "Kept, but marked" not in html
+    assert "To look at" in html, "there is a conflict"
+
+
+def test_the_limit_of_tokens_is_drawn_where_it_is_on_the_axis() -> None:
+    bins = [{"from": 0, "to": 8, "examples": 3}, {"from": 8, "to": 16, "examples": 1}]
+    plot = histogram(bins, {"max_tokens": 16, "common_prefix": 40, "none": None})
+    assert plot is not None
+    assert [(mark["name"], mark["anchor"]) for mark in plot["marks"]] == [("max_tokens", "end")]
+    assert plot["marks"][0]["x"] == plot["right"]

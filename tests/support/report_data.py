@@ -117,6 +117,43 @@ def data_section(text: str = "please tell me about it") -> dict[str, Any]:
         "template_hash": digest("template"),
         "examples": [{"id": digest(i)[:16], "task": "intent", "line": i, "segments": segments} for i in range(3)],
         "held_out": 200,
+        **data_card(text),
+    }
+
+
+def data_card(text: str) -> dict[str, Any]:
+    """What `jobs.data.card` adds to the section."""
+    record = {"id": digest("record"), "line": 7, "answer": "balance", "question": [[text, False], [" now", True]]}
+    pairs = {"examples": 30, "shown": [{"task": "intent", "rule": None, "left": record, "right": record}]}
+    mixture = [
+        {
+            "epoch": epoch, "task": task, "examples": 395, "of": 395, "uses": 1.0, "share": 0.5, "tokens": 98_750,
+            "supervised_tokens": 1_604, "token_share": 0.5,
+        }
+        for epoch in (1, 2)
+        for task in ("intent", "general")
+    ]  # fmt: skip
+    counts = {"train": 395, "held_out": 200, "dev": 0}
+    rules = [
+        {"rule": "duplicate", "dropped": 14, "marked": 0, "meaning": f"came before {text}", "way_out": "look at it"},
+        {"rule": "label_noise", "dropped": 0, "marked": 9, "meaning": "speaks for another", "way_out": "review"},
+    ]
+    suspect = {
+        "id": digest("suspect"), "task": "intent", "line": 3, "question": text, "answer": "balance",
+        "suggestion": "transfer", "score": "label_margin", "value": -0.37,
+    }  # fmt: skip
+    return {
+        "rules": rules,
+        "languages": [{"language": "en", **counts}],
+        "difficulties": [{"difficulty": "hard", **counts}],
+        "mixture": mixture,
+        "near_duplicates": pairs,
+        "boundary": pairs,
+        "overlaps": pairs,
+        "noise": [suspect],
+        "pii": [{"kind": "phone", "records": 2, "finds": 3}],
+        "mended": {"train": 4},
+        "residue": [text],
     }
 
 
