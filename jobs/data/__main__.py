@@ -24,6 +24,8 @@ def run(program: Program) -> None:
     config = DataConfig.model_validate(program.plan.config)
     model = program.input("model")
     renderer = Renderer(load_tokenizer(model))
+    if renderer.warning:
+        print(f"warning: {renderer.warning}", flush=True)
     files = input_files(program, config)
     progress = stoppable(program)
     problems = Problems()

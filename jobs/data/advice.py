@@ -13,8 +13,6 @@ from jobs.data.table import Table
 from sftjobs.plan.configs import DataConfig
 from sftjobs.spec.words import listed
 
-_FEW_PER_LABEL = 10
-_IMBALANCE = 10
 _MANY_DUPLICATES = 0.05
 _MANY_TOO_LONG = 0.01
 _LONG_PROMPT = 0.5  # of an example
@@ -71,23 +69,6 @@ def _on_conflicts(questions: int) -> Iterator[Advice]:
 
 
 def _on_labels(table: Table, config: DataConfig) -> Iterator[Advice]:
-    train = label_counts(table, table.kept("train"), config)
-    if not train:
-        return
-    few = {label: number for label, number in train.items() if number < _FEW_PER_LABEL}
-    if few:
-        named = [f"{label} ({number})" for label, number in sorted(few.items(), key=lambda item: item[1])]
-        yield Advice(
-            f"add training examples of {_some(named)}",
-            f"with fewer than {_FEW_PER_LABEL} examples a label is rarely learned",
-        )
-    most, least = max(train, key=lambda label: train[label]), min(train, key=lambda label: train[label])
-    if train[least] and train[most] > _IMBALANCE * train[least]:
-        yield Advice(
-            f"balance the labels: {most} has {train[most]:,} examples, {least} has {train[least]:,} "
-            "(data.select with per_label: balanced helps)",
-            f"more than {_IMBALANCE} : 1 makes the model prefer the frequent label",
-        )
     held_out = label_counts(table, table.kept("held_out"), config)
     unseen = [label for label, number in held_out.items() if not number]
     if unseen:

@@ -104,7 +104,7 @@ def _answer(found: Gathered, prepared: Prepared, given: Given, request: Request)
         "facts": as_json(prompt_facts(table, config, tokens, given.renderer)),
         "rendered": rendered,
         "advice": [asdict(one) for one in advise(table, config, Measured(tokens, len(conflicts.groups)))],
-        "notes": _notes(found, counted, request),
+        "notes": _notes(found, counted, request, given.renderer.warning if given.renderer else None),
     }
 
 
@@ -154,8 +154,10 @@ def token_table(table: Table, counted: Array, given: Given) -> dict[str, Any]:
     }
 
 
-def _notes(found: Gathered, counted: Array, request: Request) -> list[str]:
+def _notes(found: Gathered, counted: Array, request: Request, warning: str | None) -> list[str]:
     notes = list(found.notes)
+    if warning is not None:
+        notes.append(f"warning: {warning}")
     candidates = int((found.table.is_kept("train")).sum())
     if len(counted) and len(counted) < candidates:
         notes.append(f"tokens were counted on {len(counted):,} of {candidates:,} training examples")

@@ -71,8 +71,8 @@ class StyleRule:
 
     name = "style"
 
-    def __init__(self, style: StyleSpec) -> None:
-        self._checker = StyleChecker(style)
+    def __init__(self, prompt: PromptSpec) -> None:
+        self._checker = StyleChecker(prompt.style, prompt.output)
 
     def check(self, view: View) -> str | None:
         """What the answer does not follow; None if it follows the style."""
@@ -97,7 +97,7 @@ def rules(
         *([PiiRule(PiiSettings(tuple(spec.pii_kinds)))] if spec.pii != "mask" else []),
         RepetitionRule(RepetitionSettings(spec.max_character_repetition, spec.max_word_repetition)),
         LanguageRule(LanguageSettings(prompt.style.language)),
-        *([StyleRule(prompt.style)] if prompt.style != StyleSpec() else []),
+        *([StyleRule(prompt)] if prompt.style != StyleSpec() else []),
     ]
     return [rule for rule in every if getattr(spec, rule.name) != "off"]
 

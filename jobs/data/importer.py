@@ -34,6 +34,9 @@ def run(program: Program) -> None:
     torch.set_num_threads(program.plan.resources.threads_per_process)
     with tempfile.TemporaryDirectory(prefix="import-") as scratch:
         model, tokenizer = _open(program, config, Path(scratch))
+        renderer = Renderer(tokenizer)  # gives a tokenizer without chat template a default one, which is saved with it
+        if renderer.warning:
+            print(f"warning: {renderer.warning}", flush=True)
         program.progress("write", 0, unit="parameters")
         write_model_folder(model, tokenizer, program.content)
     written = model.num_parameters()

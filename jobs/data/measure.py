@@ -96,7 +96,7 @@ class _Measurer:
                 if len(one.ids) > self._late.config.max_tokens:
                     fitted = fit(conversations[i], self._renderer, self._late.config.max_tokens)
                     if fitted is not None:
-                        rendered[i] = self._renderer.render([fitted.messages])[0]
+                        rendered[i] = fitted.rendered
                         removed[i] = fitted.removed_turns
         ids = [one.ids for one in rendered]
         return Measured(

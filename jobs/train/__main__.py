@@ -3,6 +3,7 @@
 import torch.distributed as dist
 
 from jobs.lm.device import planned_device
+from jobs.lm.positions import check_positions
 from jobs.lm.prefix import Layouts
 from jobs.lm.render import Renderer, load_tokenizer
 from jobs.train import checkpoint
@@ -12,7 +13,7 @@ from jobs.train.disk import writing
 from jobs.train.edge import StepEdge
 from jobs.train.engine import check_ranks, infrastructure_errors, quiet, train
 from jobs.train.examples import TrainingSet, read_training_set
-from jobs.train.export import export
+from jobs.train.export import MODEL, export
 from jobs.train.model import open_for_training, parameter_counts
 from jobs.train.steps import Steps
 from jobs.train.summary import Stopwatch, counts, report
@@ -41,6 +42,7 @@ def run(program: Program) -> None:
     with watch("open the model"):
         program.progress("load", 0, config.steps, unit="steps")
         model = open_for_training(base, config)
+        check_positions(model.config, max(examples.lengths))
         parameters = parameter_counts(model)
         if program.resume:
             checkpoint.load_weights(program.resume, model)
@@ -58,6 +60,9 @@ def run(program: Program) -> None:
         if program.rank == 0:
             with writing(program.content, "the tuned model"):
                 export(model, base, renderer.stop_ids, program.content)
+                if renderer.warning is not None:  # the model has to be served with what it was trained with
+                    template = program.content / MODEL / "chat_template.jinja"
+                    template.write_text(renderer.tokenizer.get_chat_template(), encoding="utf-8")
     counted = counts(config, examples, order, edge.history, parameters, renderer.template_hash)
     program.write_counts(counted)
     program.write_report("train", report(program, config, counted, examples, edge, layouts, watch))

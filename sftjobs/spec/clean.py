@@ -56,7 +56,8 @@ class CleanSpec(Document):
     max_character_repetition: Share = 0.6
     """For `repetition`: share of the most frequent sequences of 10 characters."""
     max_word_repetition: Share = 0.5
-    """For `repetition`: share of sequences of 10 words that occur more than once."""
+    """For `repetition`: share of sequences of 10 words (in Chinese and Japanese of 10 letters) that occur more than
+    once."""
     special_characters: Action = "flag"
     """Too large a share of characters that are neither letters, digits nor white space."""
     max_special: Share = 0.4

@@ -67,6 +67,14 @@ def hash_of(text: str) -> int:
     return sum(text.encode())
 
 
+def tokenizer_of(file: Path, folder: Path) -> Path:
+    """The tokenizer of a GGUF file as a folder."""
+    from transformers import AutoTokenizer
+
+    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True).save_pretrained(folder)
+    return folder
+
+
 def write(path: Path, number: int, kind: str) -> None:
     with path.open("w", encoding="utf-8") as file:
         for record in records(number, kind):
@@ -98,13 +106,14 @@ class Peak:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="folder with a tokenizer")
+    parser.add_argument("--model", type=Path, required=True, help="folder with a tokenizer, or a GGUF file")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--kind", choices=["label", "free", "long"], default="label")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
+        model = arguments.model if arguments.model.is_dir() else tokenizer_of(arguments.model, work / "model")
         data = work / "records.jsonl"
         write(data, arguments.records, arguments.kind)
         print(f"{arguments.records:,} records, {data.stat().st_size / 2**20:,.0f} MiB")
@@ -113,7 +122,7 @@ def main() -> None:
         config = DataConfig(
             prompt=prompt, tasks={"t": source}, held_out_fraction=0.01, max_tokens=2048, seed=1, max_dropped=1.0
         )
-        inputs = {"model": arguments.model, "task.t": data}
+        inputs = {"model": model, "task.t": data}
         plan = stage_plan("jobs.data", config, inputs, Resources(threads_per_process=arguments.processes))
         environ = {**os.environ, **environment(plan, inputs, work / "run"), "OMP_NUM_THREADS": "1"}
         begin = time.monotonic()

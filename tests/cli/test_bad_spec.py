@@ -53,7 +53,7 @@ def broken_encoding(run: CliRun) -> None:
 
 CASES: list[tuple[Callable[[CliRun], None], list[str]]] = [
     (mistyped_key, ["run.yaml:8: train.epoch: unknown key, did you mean epochs?"]),
-    (wrong_type, ["run.yaml:8: train.epochs: 'lots' is text; expected a whole number, at least 1"]),
+    (wrong_type, ["run.yaml:8: train.epochs: 'lots' is text; expected a number, above 0"]),
     (missing_file, ["run.yaml:6: data.tasks.tickets.path: train.jsonl (DIR/train.jsonl): not found; the folder has"]),
     (empty_file, ["run.yaml:6: data.tasks.tickets.path: train.jsonl (DIR/train.jsonl): the file is empty"]),
     (csv_without_column, [

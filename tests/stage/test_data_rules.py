@@ -203,7 +203,8 @@ def test_personal_data_is_masked_dropped_or_marked(world: World) -> None:
 
 
 def test_text_is_mended_and_nothing_is_lost_of_emoji_and_other_scripts(world: World) -> None:
-    odd = {"text": "\ufeffcafÃ© zero\u200bwidth \U0001f469\u200d\U0001f469\u200d\U0001f467 مرحبا \x07bell \ud83d", "label": "buy"}
+    family = "\U0001f469\u200d\U0001f469\u200d\U0001f467"
+    odd = {"text": f"\ufeffcafÃ© zero\u200bwidth {family} مرحبا \x07bell \ud83d", "label": "buy"}
     world.give("task.t", [*label_records(), odd])
     outcome = world.run(held_out_fraction=0.1)
     [text] = [one["messages"][-2]["content"] for one in lines(outcome.content / "train.jsonl")

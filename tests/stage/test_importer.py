@@ -9,6 +9,7 @@ import pytest
 
 from jobs.data.importer import run
 from jobs.lm.render import Renderer, load_tokenizer
+from jobs.lm.template import DEFAULT_TEMPLATE
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import ImportConfig
 from tests.support.program_runner import Outcome, run_here, run_program
@@ -54,10 +55,11 @@ def test_padding_becomes_a_token_that_ends_nothing(tmp_path: Path) -> None:
     assert generation["pad_token_id"] == tokenizer.pad_token_id
 
 
-def test_model_without_chat_template_is_refused(tmp_path: Path) -> None:
+def test_model_without_chat_template_gets_a_plain_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tiny_model(tmp_path / "source", template=None)
-    with pytest.raises(DataError, match="no chat template"):
-        import_folder(source, tmp_path / "work")
+    outcome = import_folder(source, tmp_path / "work")
+    assert "warning: " in capsys.readouterr().out
+    assert load_tokenizer(outcome.content).chat_template == DEFAULT_TEMPLATE
 
 
 def test_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:

@@ -278,7 +278,6 @@ def test_advice_says_what_could_be_better(tmp_path: Path) -> None:
     texts = " | ".join(one.text for one in advise(table, config(), Measured(tokens, 2)))
     for part in (
         "2 questions have more than one answer",
-        "add training examples of c (0) and b (1)",
         "add held-out examples of b and c",
         "hold out more than 1 examples",
         "3 of 35 records repeat another",

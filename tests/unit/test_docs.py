@@ -14,7 +14,7 @@ from sftjobs.runs.events import KINDS
 from sftjobs.spec.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
@@ -45,7 +45,9 @@ def test_the_run_yaml_of_the_readme_loads(tmp_path: Path) -> None:
     assert load(tmp_path / "run.yaml", check_files=False).spec.data.general is not None
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*/run.yaml")), ids=lambda file: file.parent.name)
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "examples").glob("[iz]*/*.yaml")), ids=lambda file: f"{file.parent.name}/{file.stem}"
+)
 def test_examples_load(file: Path) -> None:
     assert load(file, check_files=False).spec.name
 
