@@ -8,6 +8,9 @@ from rich.text import Text
 
 from sftjobs.cli.output import table
 
+_CONFLICTS = 5
+"""Questions with several answers that are shown."""
+
 
 def show_answer(answer: dict[str, Any], out: Console) -> None:
     """Tables, then examples and advice; if there are problems, only these come after the tables."""
@@ -16,6 +19,9 @@ def show_answer(answer: dict[str, Any], out: Console) -> None:
         _show_tasks(tables["tasks"], out)
         _show_labels(tables["labels"], out)
         _show_tokens(tables["tokens"], out)
+        _show_flagged(tables.get("flagged") or {}, out)
+        _show_conflicts(tables.get("conflicts"), out)
+        _show_mixture(tables.get("mixture") or [], out)
     if answer["problems"]:
         _show_problems(answer["problems"], answer.get("more_problems", 0), out)
         return
@@ -27,6 +33,69 @@ def show_answer(answer: dict[str, Any], out: Console) -> None:
         out.print(f"advice: {advice['text']} ({advice['reason']})", soft_wrap=True)
     for note in answer["notes"]:
         out.print(f"note: {note}", soft_wrap=True)
+    _show_lint(answer.get("lint") or [], out)
+
+
+def _show_lint(found: list[dict[str, Any]], out: Console) -> None:
+    """What could be better in the prompt file; an error first."""
+    if not found:
+        return
+    out.print("\nthe prompt:", style="bold")
+    styles = {"error": "red", "warning": "yellow"}
+    order = list(styles)
+    for one in sorted(found, key=lambda one: order.index(one["severity"]) if one["severity"] in styles else len(order)):
+        out.print(f"  {_lint_line(one)}", style=styles.get(one["severity"], ""), soft_wrap=True)
+
+
+def _lint_line(one: dict[str, Any]) -> str:
+    """`place: id severity: message; way out`."""
+    parts = [_from_here(one["file"]) if one.get("file") else "", str(one.get("line") or ""), one.get("path") or ""]
+    place = ":".join(filter(None, parts))
+    said = f"{one['id']} {one['severity']}: {one['message']}" + (f"; {one['fix']}" if one.get("fix") else "")
+    return f"{place}: {said}" if place else said
+
+
+def _show_flagged(flagged: dict[str, int], out: Console) -> None:
+    if flagged:
+        counts = ", ".join(f"{rule} {number:,}" for rule, number in flagged.items())
+        out.print(f"\nkept, but marked for a person to look at: {counts}", soft_wrap=True)
+
+
+def _show_conflicts(conflicts: dict[str, Any] | None, out: Console) -> None:
+    """The first questions that have several answers."""
+    if conflicts is None or not conflicts["questions"]:
+        return
+    out.print(f"\n{conflicts['questions']:,} questions have several answers:")
+    for one in conflicts["shown"][:_CONFLICTS]:
+        answers = ", ".join(f"{answer['answer']} (line {answer['line']:,})" for answer in one["answers"])
+        out.print(f"  {one['question']}: {answers}", soft_wrap=True)
+
+
+def _show_mixture(rows: list[dict[str, Any]], out: Console) -> None:
+    """What the epochs would hold; equal ones are shown once."""
+    if not rows:
+        return
+    from sftjobs.plan.mixture import mixture_lines
+
+    head, *lines = mixture_lines(_without_repeats(rows))
+    shown = table(*head, right=tuple(name for name in head if name != "task"))
+    for line in lines:
+        shown.add_row(*line)
+    out.print()
+    out.print(shown)
+
+
+def _without_repeats(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of each epoch that differs from the one before it."""
+    found: list[dict[str, Any]] = []
+    before: list[dict[str, Any]] = []
+    for epoch in sorted({row["epoch"] for row in rows}):
+        of_epoch = [row for row in rows if row["epoch"] == epoch]
+        plain = [{name: value for name, value in row.items() if name != "epoch"} for row in of_epoch]
+        if plain != before:
+            found += of_epoch
+        before = plain
+    return found
 
 
 def _show_problems(problems: list[dict[str, Any]], more: int, out: Console) -> None:
