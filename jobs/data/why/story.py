@@ -105,7 +105,12 @@ def epochs(ledger: Ledger, row: Row, mixture: MixtureConfig, seed: int) -> list[
     index = pc.index(table["id"], row["id"]).as_py()
     order = Order(table["task"].to_pylist(), Mixture.of(mixture), global_batch=1, seed=seed)
     shown = range(min(len(order.sizes), _MOST_EPOCHS))
-    return [{"epoch": epoch + 1, "uses": Counter(order.members(epoch))[index]} for epoch in shown]
+    return [{"epoch": epoch + 1, "uses": _uses(order, epoch, row["task"], index)} for epoch in shown]
+
+
+def _uses(order: Order, epoch: int, task: str, index: int) -> int:
+    drawn = order.drawn(epoch).get(task)
+    return 0 if drawn is None else drawn.passes + (index in drawn.more)
 
 
 def funnel(ledger: Ledger) -> dict[str, Any]:
