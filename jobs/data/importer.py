@@ -6,7 +6,6 @@ Every other stage reads only what this stage leaves, so it holds no trace of whe
 source gives the same bytes.
 """
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from jobs.data.gguf_file import read_once
 from jobs.data.model_folder import context_length, write_model_folder
 from jobs.lm.load import load_model
 from jobs.lm.render import Renderer, load_tokenizer
-from sftjobs.errors import DataError, StoreError
+from sftjobs.errors import DataError
 from sftjobs.plan.configs import ImportConfig
 from sftjobs.program import Program, main
 
@@ -82,30 +81,10 @@ def _open_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrai
 
 def _download(program: Program, config: ImportConfig, scratch: Path) -> Path:
     """The snapshot of the hub at the planned revision, without code and pickles."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from jobs.data.hub import download
 
     assert config.repository is not None
-    variable = program.plan.operation.secrets.get("hub_token")
-    try:
-        snapshot_download(
-            config.repository,
-            revision=config.revision,
-            token=os.environ.get(variable) if variable else None,
-            allow_patterns=_HUB_FILES,
-            local_dir=scratch,
-        )
-    except RepositoryNotFoundError as error:  # the hub does not tell a missing model from one without permission
-        hint = f"the token in {variable}" if variable else "`model.token` (none is given)"
-        raise DataError(
-            f"hf://{config.repository}: no such model on the hub, or no permission: check the name and {hint}"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise StoreError(f"hf://{config.repository}: the hub cannot be reached: {error}") from error
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        text = f"hf://{config.repository}@{config.revision}: the hub answers {status}: {error}"
-        raise (DataError(text) if status in (401, 403, 404) else StoreError(text)) from error
+    download(program, config.repository, config.revision, "model", _HUB_FILES, scratch)
     return scratch
 
 

@@ -111,6 +111,7 @@ def _data_counts(inputs: Inputs) -> DataCounts:
 
 _DECIDE: dict[str, Callable[[StageNode, Inputs], Decided]] = {
     "jobs.data.importer": _as_planned,
+    "jobs.data.import_dataset": _as_planned,
     "jobs.data": _as_planned,
     "jobs.train": _train,
     "jobs.eval": _eval,

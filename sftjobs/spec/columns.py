@@ -1,14 +1,17 @@
 """The columns of a data file, from its first record: enough to see that prompt and data fit together."""
 
 import csv
+import gzip
 import io
 import json
+import zlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from sftjobs.errors import DataError
+from sftjobs.spec.data import SourceFormat
 from sftjobs.spec.words import shortened
 
-FORMATS = (".jsonl", ".csv")
 MAX_RECORD_BYTES = 16 * 2**20
 
 
@@ -17,21 +20,28 @@ def output_column(wanted: str | None, output_format: str) -> str:
     return wanted or ("label" if output_format == "label" else "output")
 
 
-def first_columns(path: Path) -> list[str]:
-    """Columns of the first record of a `.jsonl` file, or of the header of a `.csv` file.
+def first_columns(path: Path, form: SourceFormat, encoding: str = "utf-8") -> list[str] | None:
+    """Columns of the first record of JSON Lines, or of the header of CSV or TSV, also with .gz.
 
+    None if they cannot be known here: of other formats and encodings, which need libraries of the data stage.
     Raises DataError, without the file's name, if there is no such record; OSError if the file cannot be read.
     """
     if path.stat().st_size == 0:
         raise DataError("the file is empty")
-    return _of_csv(path) if path.suffix == ".csv" else _of_jsonl(path)
+    if encoding != "utf-8" or path.suffix == ".zst" or form not in ("jsonl", "csv", "tsv"):
+        return None
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as opened:
+            file = cast(BinaryIO, opened)
+            return _of_jsonl(file) if form == "jsonl" else _of_table(file, "," if form == "csv" else "\t")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"not a gzip file, or a damaged one: {error}") from None
 
 
-def _of_jsonl(path: Path) -> list[str]:
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_RECORD_BYTES), b""), start=1):
-            if line.strip(b"\xef\xbb\xbf \t\r\n"):
-                return _of_line(line, number)
+def _of_jsonl(file: BinaryIO) -> list[str]:
+    for number, line in enumerate(iter(lambda: file.readline(MAX_RECORD_BYTES), b""), start=1):
+        if line.strip(b"\xef\xbb\xbf \t\r\n"):
+            return _of_line(line, number)
     raise DataError("the file has no record, only empty lines")
 
 
@@ -51,9 +61,8 @@ def _of_line(line: bytes, number: int) -> list[str]:
     return list(record)
 
 
-def _of_csv(path: Path) -> list[str]:
-    with path.open("rb") as file:
-        head = file.read(MAX_RECORD_BYTES)
+def _of_table(file: BinaryIO, delimiter: str) -> list[str]:
+    head = file.read(MAX_RECORD_BYTES)
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -62,7 +71,8 @@ def _of_csv(path: Path) -> list[str]:
             raise DataError(f"line {line}: byte 0x{head[error.start]:02x} is not UTF-8") from None
         text = head[: error.start].decode("utf-8-sig")
     try:
-        header = next((row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row), None)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        header = next((row for row in rows if row), None)
     except csv.Error as error:
         raise DataError(f"line 1: not CSV: {error}") from None
     if header is None:

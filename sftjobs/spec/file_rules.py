@@ -196,8 +196,9 @@ def contents(file: DataFile, written: Written) -> Problems:
     try:
         if not path.exists():
             yield written.run.problem(where, f"{shown}: {missing(path)}")
-        elif path.is_file() and format_of(file.path) != "auto":
-            columns = first_columns(path)
+        elif path.is_file():
+            form = format_of(file.path) if file.source.format == "auto" else file.source.format
+            columns = first_columns(path, form, file.source.encoding)
             if columns is not None:
                 yield from _fits(file, columns, written)
     except DataError as error:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from sftjobs import names
 from sftjobs.errors import Problem
 from sftjobs.spec import file_rules, prompt_rules
-from sftjobs.spec.run import StageResources
+from sftjobs.spec.input_places import places, value_at
+from sftjobs.spec.places import hub_data
+from sftjobs.spec.run import RunSpec, StageResources
 from sftjobs.spec.secret import FromEnv
 from sftjobs.spec.source import Written
 
@@ -50,12 +52,18 @@ def job_names(written: Written) -> Problems:
     retries = spec.retries
     attempts = max(99, retries.infrastructure + retries.hang + retries.out_of_memory + retries.user_error)
     stages = [*STAGES, STAGE_OF_PREVIOUS] if spec.eval.compare_to else list(STAGES)
+    stages += [f"import-data{i + 1}" for i, one in enumerate(_sources(spec)) if hub_data(one)]
     stage = max(stages, key=len)
     room = names.MAX_JOB_NAME - len(f"-{stage}-a{attempts}")
     if len(spec.name) > room:
         why = f"the Job {spec.name}-{stage}-a{attempts} would have more than {names.MAX_JOB_NAME} characters"
         message = f"{len(spec.name)} characters are too many for this run: {why}; use at most {room}"
         yield written.run.problem(("name",), message)
+
+
+def _sources(spec: RunSpec) -> list[str]:
+    """Paths of all sources of data."""
+    return [str(value_at(spec, place)) for name, place in places(spec).items() if name != "model"]
 
 
 def secrets(written: Written) -> Problems:
@@ -65,6 +73,7 @@ def secrets(written: Written) -> Problems:
         (("store", "access_key"), store.access_key),
         (("store", "secret_key"), store.secret_key),
         (("model", "token"), written.model.token),
+        (("data", "hub_token"), written.spec.data.hub_token),
     ):
         if isinstance(secret, FromEnv) and _LOOKS_LIKE_A_SECRET.fullmatch(secret.env):
             message = "this looks like the secret itself; env is the name of an environment variable that holds it"

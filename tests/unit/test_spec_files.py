@@ -1,5 +1,6 @@
 """What a person sees when files named in run.yaml are missing, empty, broken, or do not fit the prompt."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,20 @@ def test_prompt_file_that_is_missing_or_wrong(run: RunFolder) -> None:
     assert run.with_prompt("input: {{ text }}\n") == [
         "prompt.yaml:1: a key must be text; put text that begins with { or [, such as {{ column }}, in quotes"
     ]
+
+
+def test_columns_are_looked_at_in_compressed_files_and_tables(run: RunFolder) -> None:
+    (run.path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"txt": "a", "label": "a"}\n'))
+    [message] = only_task(run, "a.jsonl.gz")
+    assert "no column for {{ text }}" in message and "did you mean txt?" in message
+    run.write("a.tsv", "text\tlabel\nx\ta\n")
+    assert only_task(run, "a.tsv") == []
+    (run.path / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "a"}')[:-4])
+    [message] = only_task(run, "cut.jsonl.gz")
+    assert "not a gzip file, or a damaged one" in message
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.json", "a.jsonl.zst", "a.arrow"])
+def test_what_needs_a_library_is_looked_at_with_the_data(run: RunFolder, name: str) -> None:
+    run.write(name, "anything")
+    assert only_task(run, name) == []
