@@ -6,10 +6,11 @@ python -m jobs.data        under the environment of `sftjobs.program`
 from pathlib import Path
 
 from jobs.data.counts import count
+from jobs.data.croissant import croissant
 from jobs.data.gather import Gathered, Progress, Reading, gathered, sources
 from jobs.data.helpers import InputFile, find_helpers
 from jobs.data.ledger import write_ledger
-from jobs.data.prepare import Given, Prepared, prepare, stop_if_empty
+from jobs.data.prepare import Given, prepare, stop_if_empty
 from jobs.data.problems import Problems
 from jobs.data.section import section
 from jobs.data.write import write_examples, write_review
@@ -37,7 +38,7 @@ def run(program: Program) -> None:
         problems.stop_if_any()
         stop_if_empty(found.table, config)
         counts = count(found.table, found.bad, config, renderer)
-        write(program.content, found, prepared, config)
+        write(program.content, found, config, counts)
         program.write_counts(counts.model_dump(mode="json"))
         program.write_report("data", section(found, prepared, config, counts, renderer))
     print(arithmetic(counts))
@@ -69,7 +70,7 @@ def input_files(program: Program, config: DataConfig) -> dict[str, InputFile]:
     return files
 
 
-def write(folder: Path, found: Gathered, prepared: Prepared, config: DataConfig) -> None:
+def write(folder: Path, found: Gathered, config: DataConfig, counts: DataCounts) -> None:
     """The content of the artifact: equal inputs and config give equal bytes."""
     table = found.table
     write_examples(table, "train", folder / "train.jsonl")
@@ -79,6 +80,8 @@ def write(folder: Path, found: Gathered, prepared: Prepared, config: DataConfig)
     write_ledger(table, [source.digest for source in found.sources], found.bad, folder / "ledger.parquet")
     write_review(table, folder / "review.csv")
     (folder / "prompt.json").write_bytes(readable(config.prompt.model_dump(mode="json")))
+    # named by its tasks: runs of other names share the artifact
+    (folder / "croissant.json").write_bytes(croissant("-".join(sorted(config.tasks)), folder, config, counts))
 
 
 def arithmetic(counts: DataCounts) -> str:

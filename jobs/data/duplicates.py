@@ -138,7 +138,7 @@ def conflicts(table: Table, policy: Literal["keep", "drop", "majority"]) -> Conf
     groups = conflict_groups(table["task"][rows], table["question"][rows], table["answer"][rows])
     found = [rows[group] for group in groups]
     for group in found:
-        table.flag(group, "conflict")
+        table.flag(group, "conflict", np.where(group == group[0], group[1], group[0]))
         if policy != "keep":
             wrong = group if policy == "drop" else _minority(table["answer"][group], group)
             table.drop(wrong, "conflict", np.full(len(wrong), group[0]))

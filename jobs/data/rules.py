@@ -66,7 +66,7 @@ RULES: tuple[Rule, ...] = (
     Rule("max_per_label", "more examples of its label than max_per_label",
          "raise max_per_label of the task", limit=True),
     Rule("max_examples", "more examples than max_examples of the task",
-         "raise max_examples of the task (`all`: no limit)", limit=True),
+         "raise max_examples of the task (all: no limit)", limit=True),
     Rule("held_out_max", "more held-out examples than data.held_out.max_examples",
          "raise data.held_out.max_examples", limit=True),
     Rule("not_selected", "left out by data.select", "raise data.select.keep", limit=True),

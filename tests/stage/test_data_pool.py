@@ -59,7 +59,7 @@ def test_a_worker_that_ends_is_an_error() -> None:
 
 def test_no_worker_outlives_a_killed_parent() -> None:
     code = (
-        "from tests.unit.test_data_pool import Slow\nfrom jobs.data.pool import Workers\n"
+        "from tests.stage.test_data_pool import Slow\nfrom jobs.data.pool import Workers\n"
         "if __name__ == '__main__':\n    with Workers(Slow(), 2) as workers:\n        list(workers.map(range(5)))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
