@@ -7,9 +7,11 @@ from rich.console import Console
 from rich.text import Text
 
 from sftjobs.cli.output import table
+from sftjobs.spec.words import shortened
 
 _CONFLICTS = 5
 """Questions with several answers that are shown."""
+_EXCERPT = 60  # characters
 
 
 def show_answer(answer: dict[str, Any], out: Console) -> None:
@@ -67,8 +69,8 @@ def _show_conflicts(conflicts: dict[str, Any] | None, out: Console) -> None:
         return
     out.print(f"\n{conflicts['questions']:,} questions have several answers:")
     for one in conflicts["shown"][:_CONFLICTS]:
-        answers = ", ".join(f"{answer['answer']} (line {answer['line']:,})" for answer in one["answers"])
-        out.print(f"  {one['question']}: {answers}", soft_wrap=True)
+        answers = [f"{shortened(answer['answer'], _EXCERPT)} (line {answer['line']:,})" for answer in one["answers"]]
+        out.print(f"  {shortened(one['question'], _EXCERPT)}: {', '.join(answers)}", soft_wrap=True)
 
 
 def _show_mixture(rows: list[dict[str, Any]], out: Console) -> None:
