@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from jobs.data.advice import Measured, advise
+from jobs.data.card.weights import mixture_rows
 from jobs.data.counts import flagged
 from jobs.data.gather import Gathered, Reading, gathered
 from jobs.data.helpers import InputFile, find_helpers
@@ -32,8 +33,7 @@ from jobs.lm.render import Renderer, load_tokenizer
 from sftjobs.errors import DataError
 from sftjobs.model import Document
 from sftjobs.plan.configs import DataConfig, MixtureConfig
-from sftjobs.plan.mixture import general_table, mixture_table
-from sftjobs.plan.sampler import Mixture
+from sftjobs.plan.mixture import general_table
 
 MAX_RECORDS = 20_000
 """Records read of each source; more are sampled, spread over it where its format allows that."""
@@ -84,7 +84,7 @@ def _answer(found: Gathered, prepared: Prepared, given: Given, request: Request)
     tokens = None if given.renderer is None or not len(counted) else token_table(table, counted, given)
     rendered = [] if given.renderer is None else samples(table, train, config.seed, request.show, given.renderer)
     conflicts = prepared.conflicts
-    mixed = mixture(table, request.mixture, config.seed)
+    mixed = mixture_rows(table, request.mixture, config.seed)
     return {
         "problems": problems.as_json(),
         "more_problems": problems.total - len(problems.kept),
@@ -106,16 +106,6 @@ def _answer(found: Gathered, prepared: Prepared, given: Given, request: Request)
         "advice": [asdict(one) for one in advise(table, config, Measured(tokens, len(conflicts.groups)))],
         "notes": _notes(found, counted, request, given.renderer.warning if given.renderer else None),
     }
-
-
-def mixture(table: Table, config: MixtureConfig | None, seed: int) -> list[dict[str, Any]]:
-    """What the epochs would hold; empty if that was not asked for."""
-    if config is None:
-        return []
-    rows = table.kept("train")
-    tasks = [table.tasks[code] for code in table["task"][rows].tolist()]
-    tokens, supervised = table.tokens[rows].tolist(), table.supervised[rows].tolist()
-    return mixture_table(tasks, tokens, supervised, Mixture.of(config), seed)
 
 
 def _nothing(problems: Problems) -> dict[str, Any]:
@@ -156,6 +146,10 @@ def token_table(table: Table, counted: Array, given: Given) -> dict[str, Any]:
 
 def _notes(found: Gathered, counted: Array, request: Request, warning: str | None) -> list[str]:
     notes = list(found.notes)
+    if found.bad:
+        first = found.bad[0]
+        number = f"{len(found.bad):,} record{'s' if len(found.bad) > 1 else ''}"
+        notes.append(f"{number} cannot be read and would be skipped; the first is line {first.line:,}: {first.reason}")
     if warning is not None:
         notes.append(f"warning: {warning}")
     candidates = int((found.table.is_kept("train")).sum())

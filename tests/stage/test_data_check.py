@@ -103,3 +103,13 @@ def test_the_command_prints_one_json_object_without_importing_torch(inputs: dict
     done = subprocess.run([sys.executable, "-c", code, str(request)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["problems"] == []
+
+
+def test_what_would_be_skipped_is_said(inputs: dict[str, str]) -> None:
+    with Path(inputs["task.intent"]).open("a") as file:
+        file.write('{"text": "c", "lab\n[]\n')
+    config = CONFIG.model_copy(update={"on_bad_record": "skip"})
+    answer = check(Request(model=None, config=config, inputs=inputs))
+    assert answer["problems"] == []
+    said = "2 records cannot be read and would be skipped; the first is line 22: not JSON"
+    assert answer["notes"][0].startswith(said)
