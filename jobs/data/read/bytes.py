@@ -5,12 +5,13 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import zstandard
 
 CHUNK = 2**20
-_ZSTD_CHUNK = 2**12
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_ZSTD_CHUNK = 2**10
 """Compressed bytes per step: one step can make 32,768 times as many."""
 MAX_RATIO = 200
 LARGE = 2**30
@@ -43,11 +44,22 @@ def chunks(path: Path, encoding: str = "utf-8") -> Iterator[bytes]:
         raise UnreadableError(f"{place} is not {encoding.upper()}, the encoding that run.yaml names") from None
 
 
+def packing_of(path: Path) -> Literal["gzip", "zstd"] | None:
+    """How a file is compressed: by its suffix, else by its first bytes, with which no text in UTF-8 begins."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    name = path.name.lower()
+    if name.endswith(".gz") or start.startswith(_GZIP):
+        return "gzip"
+    return "zstd" if name.endswith(".zst") or start == _ZSTD else None
+
+
 def _decompressed(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        if path.name.endswith(".gz"):
+        packing = packing_of(path)
+        if packing == "gzip":
             pieces = _gzip(file)
-        elif path.name.endswith(".zst"):
+        elif packing == "zstd":
             pieces = _zstd(file)
         else:
             yield from iter(lambda: file.read(CHUNK), b"")
@@ -61,7 +73,7 @@ def _decompressed(path: Path) -> Iterator[bytes]:
                     f"{read:,} compressed bytes give more than {made:,}, {made // read:,} times as many; this looks "
                     f"like a decompression bomb (the limit is {MAX_RATIO}); decompress the file yourself if it is right"
                 )
-            yield piece
+            yield from (piece[at : at + CHUNK] for at in range(0, len(piece), CHUNK))
 
 
 def _gzip(file: BinaryIO) -> Iterator[bytes]:

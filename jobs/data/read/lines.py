@@ -17,53 +17,62 @@ def line_blocks(path: Path, name: str, encoding: str, report: Report) -> Iterato
     A line ends with a line feed, a carriage return, or both. Lines of more than MAX_LINE bytes are reported and left
     out.
     """
-    rest, number, skipping = b"", 1, False
+    held, number, skipping, searched = bytearray(), 1, False, 0
     try:
         for chunk in chunks(path, encoding):
-            if skipping:  # the rest of a line that is too long
-                end = _first_end(chunk)
-                if end is None:
-                    continue
-                rest, skipping, number = chunk[end:], False, number + 1
-            else:
-                rest += chunk
-            if len(rest) < BLOCK:
+            held += chunk
+            if len(held) < BLOCK:
                 continue
-            end = _last_end(rest)
-            if end:
-                yield number, rest[:end]
-                number += count_lines(rest[:end])
-                rest = rest[end:]
-            elif len(rest) > MAX_LINE:
+            end = _first_end(held) if skipping else _last_end(held, searched)
+            searched = len(held)
+            if skipping and end:  # the line that is too long ends here
+                del held[:end]
+                number, skipping, searched = number + 1, False, 0
+            elif skipping:
+                del held[:-1]  # a carriage return may be half of a line end
+            elif end:
+                data = bytes(held[:end])
+                del held[:end]
+                searched = len(held)
+                yield number, data
+                number += count_lines(data)
+            elif len(held) > MAX_LINE:
                 _too_long(name, number, report)
-                rest, skipping = b"", True
+                skipping = True
+                del held[:-1]
     except UnreadableError as error:
-        last = number + count_lines(rest) - 1
+        last = number + count_lines(held) - 1
         after = f" after line {last:,}" if last > 0 else ""
         report(DataProblem("file", name, None, None, f"{error}{after}"))
-    if rest:
-        yield number, rest
+    if skipping:
+        end = _first_end(held)
+        del held[: end or len(held)]
+        number += 1
+    if held:
+        yield number, bytes(held)
 
 
-def count_lines(data: bytes) -> int:
+def count_lines(data: bytes | bytearray) -> int:
     """Line ends in `data`."""
     if b"\r" not in data:
         return data.count(b"\n")
     return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
 
 
-def _last_end(data: bytes) -> int:
-    """Where the last whole line of `data` ends; 0 if there is none."""
-    end = data.rfind(b"\n") + 1
+def _last_end(data: bytearray, searched: int) -> int:
+    """Where the last whole line of `data` ends; 0 if there is none. Before `searched` there is no line end."""
+    end = data.rfind(b"\n", searched) + 1
     if end:
         return end
-    end = data.rfind(b"\r") + 1
-    return end if end < len(data) else data.rfind(b"\r", 0, -1) + 1  # a line feed may follow
+    return data.rfind(b"\r", max(0, searched - 1), -1) + 1  # not at the very end: a line feed may follow
 
 
-def _first_end(data: bytes) -> int | None:
-    found = [at for at in (data.find(b"\n"), data.find(b"\r")) if at >= 0]
-    return min(found) + 1 if found else None
+def _first_end(data: bytearray) -> int:
+    """Where the first line of `data` ends; 0 if that is not known yet."""
+    feed, carriage = data.find(b"\n"), data.find(b"\r", 0, -1)
+    if carriage < 0 or 0 <= feed < carriage:
+        return feed + 1
+    return carriage + (2 if feed == carriage + 1 else 1)
 
 
 def _too_long(name: str, number: int, report: Report) -> None:
