@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.data.problems import DataProblem, Report
-from jobs.data.read.encoding import not_utf8, utf16_problem
+from jobs.data.read.encoding import not_text, not_utf8
 from jobs.data.read.lines import line_blocks
 from jobs.data.read.records import Record, SourceFile
 from sftjobs.spec.words import shortened
@@ -30,7 +30,7 @@ def blocks(file: SourceFile, report: Report) -> Iterator[JsonLines]:
     """The file in blocks of lines."""
     for number, data in line_blocks(file.path, file.name, file.encoding, report):
         if number == 1:
-            problem = utf16_problem(file.path, file.name, data)
+            problem = not_text(file.name, data)
             if problem is not None:
                 report(problem)
                 return
