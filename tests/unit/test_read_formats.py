@@ -94,7 +94,11 @@ LONG = json.dumps([{"text": "x" * 300_000} for _ in range(5)])
         ('[{"a": 1}, {"a": tru}]', 1, "element 2: not JSON: Expecting value"),
         ('[{"a": 1}, 5, {"a": 2}]', 2, "element 2 is no record {...}"),
         (LONG[: len(LONG) // 2], 2, "element 3: not JSON: Unterminated string"),
-        ('{"a": 1}\n{"a": 2}', 0, "for one record per line name it .jsonl"),
+        ('{"a": 1}\n', 0, "for one record per line name it .jsonl"),
+        ('[{"a": 1}]\n[{"a": 2}]', 1, "there is more behind the closing ] of the list"),
+        ('{"data": [{"a": 1}]', 1, "the file ends behind the list without the closing }"),
+        ('{"data" [{"a": 1}]}', 0, "after the key 'data' a : is missing"),
+        ('[{"a": 1},\n {"a": 1,\n  oops}]', 1, "d.json:3:3: element 2: not JSON: Expecting property name"),
         ("[]", 0, "the file has no record"),
         ("", 0, "the file is empty"),
     ],
@@ -164,7 +168,9 @@ def test_parquet_with_unexpected_types(tmp_path: Path) -> None:
     }  # fmt: skip
     pq.write_table(pa.table({"image": [b"ok", b"\xff\xd8"]}), tmp_path / "i.parquet")
     records, [problem] = read(tmp_path / "i.parquet")
-    assert len(records) == 1 and problem.startswith("i.parquet:2: a binary column that is no UTF-8 text")
+    assert len(records) == 1 and problem.startswith(
+        "i.parquet:2: column 'image' holds bytes that are no UTF-8 text (an image?)"
+    )
 
 
 @pytest.mark.parametrize("name", ["d.parquet", "d.arrow"])

@@ -10,9 +10,12 @@ from itertools import islice
 from jobs.data.problems import DataProblem, Report
 from jobs.data.read import arrow, json_list, jsonl, table
 from jobs.data.read.arrow import Rows
+from jobs.data.read.bytes import packing_of
+from jobs.data.read.encoding import not_text
+from jobs.data.read.folder import folder_files
 from jobs.data.read.jsonl import JsonLines
 from jobs.data.read.records import Record, SourceFile, file_digest, missing_column
-from jobs.data.read.sample import Sampled, sample
+from jobs.data.read.sample import Sampled, line_count, spread
 from sftjobs.spec.formats import SUFFIXES, format_of
 from sftjobs.spec.words import listed
 
@@ -36,8 +39,10 @@ class Later:
     """A block of a later file of a folder: its rows are counted on."""
 
     block: "JsonLines | Rows | Parsed"
+    name: str
+    """What messages call the folder."""
     before: int
-    """Records in the files before it."""
+    """Lines, rows or elements of the files before it."""
 
 
 Block = JsonLines | Rows | Parsed | Later
@@ -45,13 +50,21 @@ Block = JsonLines | Rows | Parsed | Later
 
 def blocks(file: SourceFile, report: Report) -> Iterator[Block]:
     """The source in pieces that can be sent to another process; reports what cannot be read at all."""
-    if file.path.is_dir():
-        yield from _folder(file, report)
-        return
-    if file.path.stat().st_size == 0:
-        report(DataProblem("file", file.name, None, None, "the file is empty"))
-        return
+    try:
+        if file.path.is_dir():
+            yield from _folder(file, report)
+        elif file.path.stat().st_size == 0:
+            report(DataProblem("file", file.name, None, None, "the file is empty"))
+        else:
+            yield from _of_format(file, report)
+    except (FileNotFoundError, PermissionError) as error:
+        report(DataProblem("file", file.name, None, None, f"the file cannot be read: {error.strerror}"))
+
+
+def _of_format(file: SourceFile, report: Report) -> Iterator[Block]:
     kind = format_of(file.path.name) if file.format in ("auto", "folder") else file.format
+    if kind == "json" and file.format != "json" and json_list.holds_lines(file):
+        kind = "jsonl"
     if kind == "jsonl":
         yield from jsonl.blocks(file, report)
     elif kind == "parquet":
@@ -75,7 +88,8 @@ def parse(block: Block, report: Report) -> Iterator[Record]:
     if isinstance(block, Rows):
         return arrow.parse_rows(block, report)
     if isinstance(block, Later):
-        return (replace(record, line=record.line + block.before) for record in parse(block.block, report))
+        moved = _moved(block.name, block.before, report)
+        return (replace(record, line=record.line + block.before) for record in parse(block.block, moved))
     return iter(block.records)
 
 
@@ -106,25 +120,38 @@ def no_record(file: SourceFile) -> DataProblem:
 
 def sample_blocks(file: SourceFile, report: Report, records: int) -> Sampled:
     """About so many records: spread over a large file of JSON Lines, the first ones of another source."""
-    kind = format_of(file.path.name) if file.format == "auto" else file.format
-    plain = kind == "jsonl" and not file.path.is_dir() and not file.path.name.endswith((".gz", ".zst"))
-    if plain and file.encoding == "utf-8" and file.path.stat().st_size:
-        return sample(file, records, lambda: blocks(file, report))
+    total = _countable(file)
+    if total is not None and total <= records + records // 4:
+        return Sampled(blocks(file, report))
+    if total is not None:
+        return spread(file, records, total)
     sampled = Sampled(iter(()))
     sampled.blocks = _head(file, records, report, sampled)
     return sampled
+
+
+def _countable(file: SourceFile) -> int | None:
+    """Lines of a file of which any part can be read by itself; None for all others."""
+    kind = format_of(file.path.name) if file.format == "auto" else file.format
+    if kind != "jsonl" or not file.path.is_file() or file.encoding != "utf-8" or packing_of(file.path) is not None:
+        return None
+    with file.path.open("rb") as opened:
+        start = opened.read(8)
+    return line_count(file) if start and not_text(file.name, start) is None else None
 
 
 def _head(file: SourceFile, records: int, report: Report, sampled: Sampled) -> Iterator[Block]:
     """Blocks with the first records; they are parsed here to count them."""
     left = records
     for block in blocks(file, report):
-        if left <= 0:
+        found = parse(block, report)
+        part = list(islice(found, left))
+        left -= len(part)
+        if part:
+            yield Parsed(part)
+        if not left and next(found, None) is not None:
             sampled.note = f"only the first {records:,} records of {file.name} were read"
             return
-        part = list(islice(parse(block, report), left))
-        left -= len(part)
-        yield Parsed(part)
 
 
 def _together(records: Iterator[Record]) -> Iterator[Parsed]:
@@ -132,18 +159,35 @@ def _together(records: Iterator[Record]) -> Iterator[Parsed]:
         yield Parsed(part)
 
 
-def _folder(file: SourceFile, report: Report) -> Iterator[Block]:
+def _folder(folder: SourceFile, report: Report) -> Iterator[Block]:
+    """The blocks of the files of a folder, as if they were one file."""
     before = 0
-    for one in arrow.folder_files(file, report):
-        counted = 0
-        for block in blocks(one, report):
-            counted += _length(block)
-            yield Later(block, before) if before and not isinstance(block, Later) else block
-        before += counted
+    files = folder_files(folder, report)
+    for file in files:
+        last = 0
+        for block in blocks(file, _moved(folder.name, before, report) if len(files) > 1 else report):
+            assert not isinstance(block, Later), "a data set's files are no folders"
+            last = max(last, _last_line(block))
+            yield Later(block, folder.name, before) if len(files) > 1 else block
+        before += last
 
 
-def _length(block: Block) -> int:
-    """Lines or rows of a block."""
+def _moved(folder: str, before: int, report: Report) -> Report:
+    """Reports a problem of a file with its line in the whole folder, by which the ledger knows the record."""
+
+    def add(problem: DataProblem) -> None:
+        if problem.line is None:
+            report(problem)
+            return
+        message = f"{problem.message} ({problem.file}, line {problem.line:,})"
+        report(replace(problem, file=folder, line=problem.line + before, message=message))
+
+    return add
+
+
+def _last_line(block: JsonLines | Rows | Parsed) -> int:
     if isinstance(block, JsonLines):
-        return len(block.data.splitlines())
-    return block.batch.num_rows if isinstance(block, Rows) else len(block.records) if isinstance(block, Parsed) else 0
+        return block.first_line + len(block.data.splitlines()) - 1
+    if isinstance(block, Rows):
+        return block.first_row + int(block.batch.num_rows) - 1
+    return block.records[-1].line

@@ -1,10 +1,7 @@
-"""Parquet and Arrow files, and folders of a Hugging Face data set."""
+"""Parquet and Arrow files."""
 
-import json
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,12 +10,8 @@ import pyarrow.parquet as pq
 
 from jobs.data.problems import DataProblem, Report
 from jobs.data.read.records import Record, SourceFile
-from sftjobs.spec.formats import format_of
-from sftjobs.spec.words import listed
 
 _ROWS = 1000
-_SPLIT = re.compile(r"(?:^|[-_./])(train|validation|valid|dev|test)(?=[-_./]|$)")
-_SYNONYMS = {"valid": "validation", "dev": "validation"}
 
 
 @dataclass(frozen=True)
@@ -29,57 +22,111 @@ class Rows:
     first_row: int
     batch: pa.RecordBatch
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process: these rows alone. A batch by itself takes along all that it is a slice of."""
+        batch = self.batch
+        for i, field in enumerate(batch.schema):
+            if pa.types.is_dictionary(field.type):
+                batch = batch.set_column(i, field.name, batch.column(i).dictionary_decode())
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        return _unpacked, (self.name, self.first_row, sink.getvalue().to_pybytes())
+
+
+def _unpacked(name: str, first_row: int, data: bytes) -> Rows:
+    return Rows(name, first_row, pa.ipc.open_stream(data).read_next_batch())
+
 
 def parquet_blocks(file: SourceFile, report: Report) -> Iterator[Rows]:
     """The rows of a Parquet file."""
-    try:
+
+    def batches() -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(file.path) as opened:
-            yield from _numbered(file.name, opened.iter_batches(batch_size=_ROWS))
-    except (pa.ArrowException, OSError) as error:
-        message = f"not a Parquet file, or a damaged one: {_first_line(error)}"
-        report(DataProblem("file", file.name, None, None, message))
+            yield from opened.iter_batches(batch_size=_ROWS)
+
+    return _numbered(file.name, batches(), "a Parquet", report)
 
 
 def arrow_blocks(file: SourceFile, report: Report) -> Iterator[Rows]:
     """The rows of an Arrow file, as `datasets` saves them or in the file format."""
-    try:
+
+    def batches() -> Iterator[pa.RecordBatch]:
         with pa.memory_map(str(file.path)) as source:
             try:
-                batches: Any = pa.ipc.open_stream(source)
+                found: Any = pa.ipc.open_stream(source)
             except pa.ArrowInvalid:
                 opened = pa.ipc.open_file(source)
-                batches = (opened.get_batch(i) for i in range(opened.num_record_batches))
-            small = (batch.slice(at, _ROWS) for batch in batches for at in range(0, batch.num_rows, _ROWS))
-            yield from _numbered(file.name, small)
-    except (pa.ArrowException, OSError) as error:
-        message = f"not an Arrow file, or a damaged one: {_first_line(error)}"
-        report(DataProblem("file", file.name, None, None, message))
+                found = (opened.get_batch(i) for i in range(opened.num_record_batches))
+            for batch in found:
+                yield from (batch.slice(at, _ROWS) for at in range(0, batch.num_rows, _ROWS))
+
+    return _numbered(file.name, batches(), "an Arrow", report)
 
 
-def _numbered(name: str, batches: Any) -> Iterator[Rows]:
+def _numbered(name: str, batches: Iterator[pa.RecordBatch], kind: str, report: Report) -> Iterator[Rows]:
     row = 1
-    for batch in batches:
-        yield Rows(name, row, batch)
-        row += batch.num_rows
+    try:
+        for batch in batches:
+            names = batch.schema.names
+            twice = [column for column in names if names.count(column) > 1] if row == 1 else []
+            if twice:
+                message = f"the table has the column {twice[0]!r} twice; rename one"
+                report(DataProblem("column", name, None, None, message))
+                return
+            yield Rows(name, row, batch)
+            row += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        after = f" after row {row - 1:,}" if row > 1 else ""
+        message = f"not {kind} file, or a damaged one{after}: {_first_line(error)}"
+        report(DataProblem("file", name, None, None, message))
 
 
 def parse_rows(block: Rows, report: Report) -> Iterator[Record]:
     """Rows as records of plain values."""
-    twice = [name for name in block.batch.schema.names if block.batch.schema.names.count(name) > 1]
-    if twice:
-        message = f"the table has the column {twice[0]!r} twice; rename one"
-        report(DataProblem("column", block.name, None, None, message))
-        return
+    try:
+        rows = block.batch.to_pylist()
+    except (ValueError, OverflowError):  # nanoseconds, or years beyond 9999: Python's types have no place for them
+        rows = _as_text(block, report)
     simple = all(_is_simple(field.type) for field in block.batch.schema)
-    for number, values in enumerate(block.batch.to_pylist(), start=block.first_row):
+    for number, values in enumerate(rows, start=block.first_row):
         if simple:
             yield Record(number, values)
             continue
         try:
-            yield Record(number, {name: _plain(value) for name, value in values.items()})
+            for name, value in values.items():
+                values[name] = _plain(value)
         except UnicodeDecodeError:
-            message = "a binary column that is no UTF-8 text (an image?) has no place in a record; leave it out"
+            message = (
+                f"column {name!r} holds bytes that are no UTF-8 text (an image?); leave the column out of the file"
+            )
             report(DataProblem("column", block.name, number, None, message))
+        else:
+            yield Record(number, values)
+
+
+def _as_text(block: Rows, report: Report) -> list[dict[str, Any]]:
+    """Rows of which a column's values are beyond Python's types: nanoseconds as text, as Arrow writes them."""
+    columns: dict[str, list[Any]] = {}
+    for name, column in zip(block.batch.schema.names, block.batch.columns, strict=True):
+        try:
+            columns[name] = _values(column)
+        except (ValueError, OverflowError, pa.ArrowException) as error:
+            message = f"column {name!r} of type {column.type} cannot be read: {_first_line(error)}; leave it out"
+            report(DataProblem("column", block.name, None, None, message))
+            return []
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Raises OverflowError, ArrowException."""
+    try:
+        found: list[Any] = column.to_pylist()
+    except ValueError as error:
+        if "anosecond" not in str(error):
+            raise
+        found = column.cast(pa.string()).to_pylist()
+    return found
 
 
 def _is_simple(kind: pa.DataType) -> bool:
@@ -112,64 +159,3 @@ def _plain(value: Any) -> Any:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def folder_files(file: SourceFile, report: Report) -> list[SourceFile]:
-    """The files of the wanted split of a data set, in the order of their names."""
-    try:
-        return _saved(file, report) or _hub_style(file, report)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        report(DataProblem("file", file.name, None, None, f"not a folder of a data set: {error!r}"))
-        return []
-
-
-def _saved(file: SourceFile, report: Report) -> list[SourceFile]:
-    """What `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote; empty for other folders."""
-    folder = file.path
-    splits = folder / "dataset_dict.json"
-    if splits.is_file():
-        chosen = _choose(file, json.loads(splits.read_text("utf-8"))["splits"], report)
-        return [] if chosen is None else _saved(replace(file, path=folder / chosen), report)
-    state = folder / "state.json"
-    if not state.is_file():
-        return []
-    names = [entry["filename"] for entry in json.loads(state.read_text("utf-8"))["_data_files"]]
-    return [SourceFile(folder / Path(name).name, file.name, "arrow") for name in names]
-
-
-def _hub_style(file: SourceFile, report: Report) -> list[SourceFile]:
-    """Files whose names or folders say their split, as data sets on the hub have them."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(path for path in file.path.rglob("*") if path.is_file()):
-        relative = path.relative_to(file.path)
-        if format_of(path.name) == "auto" or any(part.startswith(".") for part in relative.parts):
-            continue
-        if path.name in ("dataset_info.json", "dataset_infos.json", "state.json"):
-            continue
-        said = _SPLIT.findall(relative.as_posix().lower())
-        split = _SYNONYMS.get(said[-1], said[-1]) if said else ""
-        found.setdefault(split, []).append(path)
-    if (file.path / "dataset_dict.json").is_file():
-        return []  # the split was reported
-    if not found:
-        report(DataProblem("file", file.name, None, None, "the folder has no file of a format that can be read"))
-        return []
-    chosen = (
-        "" if list(found) == [""] and file.split is None else _choose(file, [name for name in found if name], report)
-    )
-    paths = [] if chosen is None else found.get(chosen, [])
-    return [SourceFile(path, file.name, format_of(path.name), file.encoding) for path in paths]
-
-
-def _choose(file: SourceFile, splits: list[str], report: Report) -> str | None:
-    """The split that the spec names, or `train`."""
-    wanted = file.split or "train"
-    wanted = wanted if wanted in splits else _SYNONYMS.get(wanted, wanted)
-    if wanted in splits:
-        return wanted
-    if len(splits) == 1 and file.split is None:
-        return splits[0]
-    known = f"it has {listed(sorted(splits), 'and')}" if splits else "its files name none"
-    message = f"the data set has no split {wanted!r}; {known}: set `split`"
-    report(DataProblem("file", file.name, None, None, message))
-    return None
