@@ -23,6 +23,7 @@ RESULTS: dict[str, Result] = {
     "model": Result("train", "model/"),
     "adapter": Result("train", "adapter/"),
     "ledger": Result("data", "ledger.parquet"),
+    "review": Result("data", "review.csv"),
     "bad-cases": Result("compare", "bad_cases.jsonl"),
     "predictions": Result("eval-tuned", "predictions.jsonl"),
 }

@@ -10,7 +10,7 @@ columns            anything, by the prompt file and `columns` of run.yaml
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from jobs.lm.template import Message
+from jobs.lm.message import Message
 from sftjobs.spec.data import ColumnMap
 from sftjobs.spec.words import listed
 
@@ -67,6 +67,9 @@ def shape_of(values: Mapping[str, Any]) -> Shape:
 
 def conversation(values: Mapping[str, Any], shape: Shape, columns: ColumnMap) -> list[Message]:
     """The messages of a record; the last is the assistant's. Raises ShapeError."""
+    tools = next((key for key in ("tools", "functions") if values.get(key)), None)
+    if tools is not None and shape != "columns":
+        raise ShapeError("messages", f"{tools}: calls of tools are not supported; leave the record out")
     if shape == "alpaca":
         messages = _alpaca(values)
     elif shape == "prompt_completion":
@@ -77,6 +80,9 @@ def conversation(values: Mapping[str, Any], shape: Shape, columns: ColumnMap) ->
         if not found:
             raise ShapeError("column", f"no column {name!r}; columns: {{messages: NAME}} names the conversation")
         messages = _messages(value, name)
+        system = _column(values, "system", "") if shape == "sharegpt" else ""
+        if system.strip() and messages[0]["role"] != "system":
+            messages.insert(0, {"role": "system", "content": system})
     problem = next(_problems(messages), None)
     if problem is not None:
         raise ShapeError("messages", problem)
@@ -93,17 +99,28 @@ def _message(item: Any, place: str) -> Message:
     if not isinstance(item, Mapping):
         raise ShapeError("messages", f"{place} must have a role and a content that is text")
     role = item.get("role", item.get("from"))
-    content = _text(item.get("content", item.get("value")), place)
     extra = next((key for key in _UNSUPPORTED if item.get(key)), None)
     if extra is not None or role in _UNSUPPORTED:
         raise ShapeError("messages", f"{place}: {extra or role} has no meaning here: calls of tools are not supported")
+    content = _text(item.get("content", item.get("value")), place)
     known = _ROLES.get(role) if isinstance(role, str) else None
     if known is None:
         raise ShapeError("messages", f"{place} has the role {role!r}; known: system, user, assistant")
     message: Message = {"role": known, "content": content}
-    if item.get("train") is False or item.get("weight") == 0:
+    if not _is_trained(item, place):
         message["train"] = False
     return message
+
+
+def _is_trained(item: Mapping[str, Any], place: str) -> bool:
+    """`train` (true, false) or `weight` (0, 1) of a message. A tuple of a Parquet file has null for what is not said."""
+    train, weight = item.get("train"), item.get("weight")
+    if train not in (None, True, False) or weight not in (None, 0, 1):
+        key, value, known = (
+            ("weight", weight, "0 and 1") if train in (None, True, False) else ("train", train, "true and false")
+        )
+        raise ShapeError("messages", f"{place} has the {key} {value!r}; known: {known}")
+    return train is not False and weight != 0
 
 
 def _text(content: Any, place: str) -> str:

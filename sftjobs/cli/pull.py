@@ -7,7 +7,7 @@ import click
 from sftjobs.cli.options import STORE
 from sftjobs.cli.output import OUTPUT, size, tell
 
-WHAT = ["model", "adapter", "ledger", "bad-cases", "predictions"]
+WHAT = ["model", "adapter", "ledger", "review", "bad-cases", "predictions"]
 
 
 @click.command("pull")

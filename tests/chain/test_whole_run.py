@@ -42,12 +42,13 @@ def test_verbs_that_look(undisturbed: WholeRun, tmp_path: Path) -> None:
     assert "</html>" in (tmp_path / "copy.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("what", ["model", "adapter", "ledger", "bad-cases", "predictions"])
+@pytest.mark.parametrize("what", ["model", "adapter", "ledger", "review", "bad-cases", "predictions"])
 def test_pull(undisturbed: WholeRun, tmp_path: Path, what: str) -> None:
     stage, path = {
         "model": ("train", "model/model.safetensors"),
         "adapter": ("train", "adapter/adapter_model.safetensors"),
         "ledger": ("data", "ledger.parquet"),
+        "review": ("data", "review.csv"),
         "bad-cases": ("compare", "bad_cases.jsonl"),
         "predictions": ("eval-tuned", "predictions.jsonl"),
     }[what]
