@@ -98,11 +98,11 @@ def _messages(value: Any, name: str) -> list[Message]:
 def _message(item: Any, place: str) -> Message:
     if not isinstance(item, Mapping):
         raise ShapeError("messages", f"{place} must have a role and a content that is text")
-    role = item.get("role", item.get("from"))
+    role = item["from"] if item.get("role") is None and "from" in item else item.get("role")
     extra = next((key for key in _UNSUPPORTED if item.get(key)), None)
     if extra is not None or role in _UNSUPPORTED:
         raise ShapeError("messages", f"{place}: {extra or role} has no meaning here: calls of tools are not supported")
-    content = _text(item.get("content", item.get("value")), place)
+    content = _text(item["value"] if item.get("content") is None and "value" in item else item.get("content"), place)
     known = _ROLES.get(role) if isinstance(role, str) else None
     if known is None:
         raise ShapeError("messages", f"{place} has the role {role!r}; known: system, user, assistant")
@@ -113,7 +113,7 @@ def _message(item: Any, place: str) -> Message:
 
 
 def _is_trained(item: Mapping[str, Any], place: str) -> bool:
-    """`train` (true, false) or `weight` (0, 1) of a message. A tuple of a Parquet file has null for what is not said."""
+    """`train` (true, false) or `weight` (0, 1) of a message. Null says nothing."""
     train, weight = item.get("train"), item.get("weight")
     if train not in (None, True, False) or weight not in (None, 0, 1):
         key, value, known = (
@@ -142,7 +142,10 @@ def _alpaca(values: Mapping[str, Any]) -> list[Message]:
     system = _column(values, "system", "")
     if system.strip():
         messages.append({"role": "system", "content": system})
-    for i, turn in enumerate(values.get("history") or [], start=1):
+    history = values.get("history") or []
+    if not isinstance(history, list):
+        raise ShapeError("messages", "history: must be a list of [question, answer]")
+    for i, turn in enumerate(history, start=1):
         if not (isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn)):
             raise ShapeError("messages", f"history: turn {i} must be [question, answer]")
         messages += [{"role": "user", "content": turn[0]}, {"role": "assistant", "content": turn[1]}]
