@@ -13,6 +13,8 @@ from sftjobs.spec.data import SourceFormat
 from sftjobs.spec.words import shortened
 
 MAX_RECORD_BYTES = 16 * 2**20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+"""First bytes of compressed files, with which no text in UTF-8 begins."""
 
 
 def output_column(wanted: str | None, output_format: str) -> str:
@@ -26,12 +28,15 @@ def first_columns(path: Path, form: SourceFormat, encoding: str = "utf-8") -> li
     None if they cannot be known here: of other formats and encodings, which need libraries of the data stage.
     Raises DataError, without the file's name, if there is no such record; OSError if the file cannot be read.
     """
-    if path.stat().st_size == 0:
+    with path.open("rb") as raw:
+        start = raw.read(4)
+    if not start:
         raise DataError("the file is empty")
-    if encoding != "utf-8" or path.suffix == ".zst" or form not in ("jsonl", "csv", "tsv"):
+    name = path.name.lower()
+    if encoding != "utf-8" or form not in ("jsonl", "csv", "tsv") or name.endswith(".zst") or start == _ZSTD:
         return None
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as opened:
+        with gzip.open(path) if name.endswith(".gz") or start.startswith(_GZIP) else path.open("rb") as opened:
             file = cast(BinaryIO, opened)
             return _of_jsonl(file) if form == "jsonl" else _of_table(file, "," if form == "csv" else "\t")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -47,7 +52,7 @@ def _of_jsonl(file: BinaryIO) -> list[str]:
 
 def _of_line(line: bytes, number: int) -> list[str]:
     try:
-        record = json.loads(line.decode("utf-8-sig"))
+        record = json.loads(line.decode("utf-8-sig").rstrip("\r\n"))
     except UnicodeDecodeError as error:
         raise DataError(f"line {number}: byte 0x{line[error.start]:02x} is not UTF-8") from None
     except json.JSONDecodeError as error:
