@@ -52,7 +52,7 @@ def _of_jsonl(file: BinaryIO) -> list[str]:
 
 def _of_line(line: bytes, number: int) -> list[str]:
     try:
-        record = json.loads(line.decode("utf-8-sig").rstrip("\r\n"))
+        record = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"line {number}: byte 0x{line[error.start]:02x} is not UTF-8") from None
     except json.JSONDecodeError as error:

@@ -40,7 +40,7 @@ def test_columns_are_told_or_not_known(
     [
         (b"", "jsonl", "the file is empty"),
         (b"\n \n", "jsonl", "the file has no record, only empty lines"),
-        (b'{"a":\n', "jsonl", "line 1, column 6: not JSON"),
+        (b'{"a":', "jsonl", "line 1, column 6: not JSON"),
         (b'[{"a": 1},\n', "jsonl", "a .jsonl file has one {...} per line"),
         (b"[1]\n", "jsonl", "line 1: a record is one {...} per line, and this is a list"),
         (b'\n{"a": "\xff"}', "jsonl", "line 2: byte 0xff is not UTF-8"),
