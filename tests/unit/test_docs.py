@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
+from jobs.data.rules import RULES
 from sftjobs.attempts import FailureClass
 from sftjobs.cli.main import VERBS, cli
 from sftjobs.cli.reference import TARGET, render
@@ -86,3 +87,10 @@ def test_no_machine_specific_words() -> None:
     """Pages speak to users: no absolute path of a machine."""
     found = [p.name for p in PAGES if re.search(r"/(root|work|home/\w+)/", p.read_text("utf-8"))]
     assert found == []
+
+
+def test_every_rule_of_the_data_stage_has_a_page() -> None:
+    titles = [page.read_text("utf-8").splitlines()[0] for page in (ROOT / "docs" / "rules").glob("*.md")]
+    described = {name.strip() for title in titles for name in title.removeprefix("# ").split(",")} | {"style"}
+    assert {rule.name for rule in RULES} - described == set()
+    assert (ROOT / "docs" / "answer-style.md").is_file()
