@@ -8,7 +8,7 @@ decision mean nothing, so a sheet can be given back half done. The id is that of
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -66,7 +66,9 @@ def read_sheet(path: Path, name: str, report: Report) -> Mapping[str, Correction
     try:
         _read(lines, name, corrections, report)
     except UnicodeDecodeError as error:  # Excel saves in the machine's own encoding unless it is told otherwise
-        report(not_utf8(path, name, lines.line_num + 1, error))
+        problem = not_utf8(path, name, lines.line_num + 1, error)
+        way_out = "save the sheet as CSV UTF-8"
+        report(replace(problem, message=f"{problem.message.partition(';')[0]}; {way_out}"))
     return corrections
 
 

@@ -42,7 +42,7 @@ class SourceSpec(Document):
     encoding: Literal["utf-8", "gb18030", "utf-16"] = "utf-8"
     """Of a text file. It is never guessed: what is not UTF-8 is refused until it is named here."""
     split: str | None = None
-    """Split of a Hugging Face data set; default `train`."""
+    """Split of a Hugging Face data set; default `train`. With several subsets: `subset/train`."""
     columns: ColumnMap = ColumnMap()
     """Names of the columns, where they differ from the defaults."""
 

@@ -63,3 +63,12 @@ def test_another_file(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("text,label\na,b\n")
     assert read_sheet(tmp_path / "r.csv", "r.csv", problems.add) == {}
     assert "a review sheet has at least the columns id and decision" in problems.lines()[0]
+
+
+def test_a_sheet_in_the_encoding_of_another_program(tmp_path: Path) -> None:
+    problems = Problems()
+    text = sheet(tmp_path / "r.csv", row(decision="keep", note="对")).read_text("utf-8-sig")
+    (tmp_path / "r.csv").write_bytes(text.encode("gb18030"))
+    read_sheet(tmp_path / "r.csv", "r.csv", problems.add)
+    assert problems.lines()[0].startswith("r.csv:2: byte 0x")
+    assert problems.lines()[0].endswith("; save the sheet as CSV UTF-8")
