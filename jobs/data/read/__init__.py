@@ -25,6 +25,8 @@ __all__ = [
 ]  # fmt: skip
 
 _TOGETHER = 1000
+SAMPLE_BYTES = 2**23
+"""Size of a sample at most."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,13 @@ def no_record(file: SourceFile) -> DataProblem:
 
 
 def sample_blocks(file: SourceFile, report: Report, records: int) -> Sampled:
-    """About so many records: spread over a large file of JSON Lines, the first ones of another source."""
+    """About so many records: spread over a large file of JSON Lines, the first ones of another source.
+
+    Fewer if they are long: rules take time by the character.
+    """
     total = _countable(file)
+    if total:
+        records = max(1, min(records, SAMPLE_BYTES * total // file.path.stat().st_size))
     if total is not None and total <= records + records // 4:
         return Sampled(blocks(file, report))
     if total is not None:
