@@ -157,7 +157,7 @@ class LateChecks:
         for rule in self.rules:
             reason = rule.check(view)
             if reason is not None:
-                yield Finding(rule.name, reason, dropped=getattr(self.spec, rule.name) == "drop")
+                yield Finding(rule.name, reason, dropped=getattr(self.spec, rule.name) != "flag")
 
 
 def _length_cap(table: Table, rows: Array) -> int | None:

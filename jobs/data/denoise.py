@@ -31,7 +31,7 @@ def _labels(table: Table, rows: Array, spec: DenoiseSpec) -> None:
     _apply(table, spec.labels, rows[flagged], "label_noise")
     for i in flagged.tolist():
         better = table.labels[int(found.suggestion[i])]
-        table.reasons.setdefault(int(rows[i]), f"margin {found.margin[i]:.3f}: the words speak for {better!r}")
+        table.note(int(rows[i]), "label_noise", f"margin {found.margin[i]:.3f}: the words speak for {better!r}")
         table.suggestions[int(rows[i])] = better
 
 
@@ -41,12 +41,12 @@ def _answers(table: Table, rows: Array, spec: DenoiseSpec) -> None:
     flagged = found.lowest(spec.share)
     _apply(table, spec.answers, rows[flagged], "mismatch")
     for i in flagged.tolist():
-        table.reasons.setdefault(int(rows[i]), f"association {found.score[i]:.3f} of question and answer")
+        table.note(int(rows[i]), "mismatch", f"association {found.score[i]:.3f} of question and answer")
 
 
 def _apply(table: Table, action: str, rows: Array, rule: str) -> None:
     if action == "drop":
-        table.drop(rows, rule)
+        table.drop(rows[table["decided"][rows] == 0], rule)
     else:
         table.flag(rows, rule)
 

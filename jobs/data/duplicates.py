@@ -114,7 +114,7 @@ class Conflict:
     question: str
     """What is asked in the first of them, without the prompt's own text."""
     answers: list[tuple[str, int]]
-    """Answer and line of each example."""
+    """Answer and line of each example, of a large group the first ones."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,7 @@ def conflicts(table: Table, policy: Literal["keep", "drop", "majority"]) -> Conf
         table.flag(group, "conflict", np.where(group == group[0], group[1], group[0]))
         if policy != "keep":
             wrong = group if policy == "drop" else _minority(table["answer"][group], group)
+            wrong = wrong[table["decided"][wrong] == 0]
             table.drop(wrong, "conflict", np.full(len(wrong), group[0]))
     return Conflicts(found)
 
@@ -154,7 +155,7 @@ def _minority(answers: Array, group: Array) -> Array:
 
 
 def _as_text(table: Table, rows: Array) -> Conflict:
-    examples = [example for example, _ in table.examples(rows)]
+    examples = [example for example, _ in table.examples(rows[:_ANSWERS])]
     answers = [(example.answer, example.source.line) for example in examples]
     return Conflict(examples[0].task, question_text(examples[0]), answers)
 

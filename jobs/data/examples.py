@@ -8,6 +8,9 @@ from typing import Any
 from jobs.lm.template import Message
 from sftjobs.canonical import digest
 
+_SHORT, _SHORT_LATIN = 6, 12
+"""Characters; a Chinese one says as much as two Latin ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -88,6 +91,17 @@ def earlier_questions(example: Example) -> list[str]:
     """The same of every assistant's turn before the last: they are trained too."""
     turns = [i for i, message in enumerate(example.messages[:-1]) if message["role"] == "assistant"]
     return [_asked(example.messages[:turn]) for turn in turns]
+
+
+def single_turns(example: Example) -> list[str]:
+    """Each question of a conversation of several alone, as if a record had it: without what was said before."""
+    asked = [message["content"] for message in example.messages if message["role"] == "user"]
+    return [text_question(text) for text in asked if is_question(text)] if len(asked) > 1 else []
+
+
+def is_question(text: str) -> bool:
+    """Whether a text alone says enough to be recognised: `thanks` and `go on` do not."""
+    return len(text.strip()) >= (_SHORT_LATIN if text.isascii() else _SHORT)
 
 
 def _asked(messages: Sequence[Message]) -> str:

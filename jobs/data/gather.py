@@ -24,8 +24,8 @@ from sftjobs.errors import DataError
 from sftjobs.plan.configs import DataConfig, SourceConfig
 from sftjobs.spec.template import placeholders
 
-_OF_THE_FILE = ("file",)
-"""Problems after which nothing more of a source can be read: they are never skipped."""
+_NEVER_SKIPPED = ("file", "label", "answer")
+"""Kinds of problems: records of the file are missing, or a rule with the action `stop` has found something."""
 _SHAPE_RECORDS = 100
 """Records of a source that its shape is told by."""
 _MANY_BYTES = 2**23
@@ -119,9 +119,11 @@ def _note_empty(table: Table, opened: Sequence[OpenSource], config: DataConfig, 
 class _Notes:
     """What is done about records that cannot be read: a list of them, or they are skipped up to a limit."""
 
-    def __init__(self, config: DataConfig, problems: Problems) -> None:
+    def __init__(self, config: DataConfig, problems: Problems, already: int = 0) -> None:
+        """`already`: records that were skipped before."""
         self._skip = config.on_bad_record == "skip"
         self._most = config.max_bad_records
+        self._already = already
         self._problems = problems
         self.bad: list[BadRecord] = []
         self.sampled: list[Sampled] = []
@@ -131,11 +133,11 @@ class _Notes:
     def add(self, source: OpenSource, problem: DataProblem) -> None:
         """Raises DataError beyond the limit."""
         self.found.add(source.config.input)
-        if not self._skip or problem.line is None or problem.kind in _OF_THE_FILE:
+        if not self._skip or problem.line is None or problem.kind in _NEVER_SKIPPED:
             self._problems.add(problem)
             return
         self.bad.append(BadRecord(source.task, source.digest, problem.line, source.side, problem.message))
-        if len(self.bad) > self._most:
+        if len(self.bad) + self._already > self._most:
             raise DataError(
                 f"{problem}\nMore than data.max_bad_records ({self._most:,}) records cannot be read; this is one too "
                 "many to skip. Mend the source, or raise the limit"
@@ -186,8 +188,8 @@ def _shape(block: Block, source: SourceConfig, config: DataConfig, name: str, re
     if not records:
         return "columns"  # only lines that cannot be read: parsing them again says what is wrong
     wanted = [source.columns.inputs.get(one, one) for one in placeholders(config.prompt.input)]
-    if source.columns.messages is None and all(_has(records[0], column) for column in wanted):
-        return "columns" if "messages" not in records[0] else "messages"
+    if source.columns.messages is None and any(all(_has(one, column) for column in wanted) for one in records):
+        return "messages" if records[0].get("messages") is not None and len(records) == 1 else "columns"
     try:
         found = shape_of(records[0]) if source.columns.messages is None else "messages"
     except ShapeError as error:
@@ -206,7 +208,7 @@ def _size(path: Path) -> int:
 
 def _note_same_ids(found: "Gathered", config: DataConfig, problems: Problems) -> None:
     """Two records of one source with one id: one of them is not what somebody thinks."""
-    table, notes = found.table, _Notes(config, problems)
+    table, notes = found.table, _Notes(config, problems, len(found.bad))
     rows = np.flatnonzero(table["user_id"])
     keys = np.stack([table["source"][rows].astype(np.uint64), table["user_id"][rows]], axis=1)
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)

@@ -102,10 +102,9 @@ def reason(table: Table, row: int, rule: str | None, flags: Sequence[str], found
     """Why it was dropped, or else why it was marked, in words; None if neither."""
     if rule is not None:
         own = [finding.reason for finding in found if finding.rule == rule]
-        return own[0] if own else table.reasons.get(row, BY_NAME[rule].meaning)
+        return own[0] if own else table.reasons.get(row, {}).get(rule, BY_NAME[rule].meaning)
     reasons = [finding.reason for finding in found if finding.rule in flags]
-    if row in table.reasons:
-        reasons.append(table.reasons[row])
+    reasons += [text for name, text in table.reasons.get(row, {}).items() if name in flags]
     return "; ".join(reasons) or None
 
 

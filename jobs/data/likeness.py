@@ -16,7 +16,7 @@ class Likeness:
     """Near-duplicate questions. A number from `len(table)` on is a protected text."""
 
     leader: Array
-    """int64[n + protected]: the first row with the same shingles; itself for rows that were not looked at."""
+    """int64[n + protected]: the first row with the same shingles."""
     pairs: Array
     """int64[m, 2]: leaders whose texts are alike, the smaller first."""
     rows: int
@@ -48,18 +48,19 @@ class Likeness:
 
 
 def find(table: Table, protected_bands: Array, protected_texts: Sequence[str], threshold: float) -> Likeness:
-    """Pairs with a Jaccard similarity of at least `threshold`, among rows that are kept and protected texts."""
+    """Pairs with a Jaccard similarity of at least `threshold`, among all rows and protected texts.
+
+    Rows that a rule dropped count: a copy of an example belongs to its side, whatever the rules about it are.
+    """
     n = len(table)
-    rows = np.concatenate([table.kept(), np.arange(n, n + len(protected_texts))])
-    bands = np.concatenate([table.bands, protected_bands])
-    leader = np.arange(n + len(protected_texts))
-    leader[rows] = rows[equal_sets(bands[rows])]
+    bands = np.concatenate([table.bands, protected_bands]) if n else protected_bands
+    leader = equal_sets(bands)
 
     def texts(wanted: Array) -> list[str]:
         found = _questions(table, wanted[wanted < n])
         return [next(found) if row < n else protected_texts[int(row) - n] for row in wanted]
 
-    distinct = rows[leader[rows] == rows]
+    distinct = np.flatnonzero(leader == np.arange(len(leader)))
     return Likeness(leader, verify(candidate_pairs(bands, distinct), texts, threshold), n)
 
 

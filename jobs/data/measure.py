@@ -1,6 +1,6 @@
 """The second look at the examples that are left: token counts, and rules that need to know all the others first."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from jobs.data.examples import question_text
 from jobs.data.gather import Progress
 from jobs.data.near import NGramIndex
 from jobs.data.pool import Workers
+from jobs.data.protected import Matches
 from jobs.data.spool import Finding, Spool, decode
 from jobs.data.table import SIDES, Array, Table
 from jobs.lm.fit import fit
@@ -31,6 +32,8 @@ class Late:
     """Folder of the tokenizer; None: count no tokens."""
     index: NGramIndex
     """Passages of what no training example may overlap."""
+    dev_index: NGramIndex | None
+    """Those of the dev set, for training examples only; None without dev set."""
     checks: LateChecks
     reference: Sequence[int] = ()
     """Token ids of one example, to tell what all share at their start."""
@@ -46,8 +49,8 @@ class Work:
     spool: Spool
     offsets: Array
     lengths: Array
-    guarded: Array
-    """bool: training and dev examples, which must not overlap what is held out."""
+    sides: Array
+    """Of each."""
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Measured:
     """Tokens that each has in common with `Late.reference` at its start."""
     matches: dict[int, tuple[int, str]] = field(default_factory=dict)
     """Position -> (text of the index, passage)."""
+    dev_matches: dict[int, tuple[int, str]] = field(default_factory=dict)
     found: list[tuple[int, Finding]] = field(default_factory=list)
 
 
@@ -76,13 +80,20 @@ class _Measurer:
         conversations = [example.messages for example in examples]
         measured = self._count(conversations)
         for i, example in enumerate(examples):
-            if work.guarded[i]:
-                match = self._late.index.matches(question_text(example))
-                if match is not None:
-                    measured.matches[i] = match
+            self._match(measured, i, question_text(example), int(work.sides[i]))
             view = view_of(example, self._late.config.prompt.output.format)
             measured.found += [(i, finding) for finding in self._late.checks.findings(view)]
         return measured
+
+    def _match(self, measured: Measured, i: int, asked: str, side: int) -> None:
+        """Passages that are shared with what is held out, or by a training example with the dev set."""
+        match = None if side == SIDES.index("held_out") else self._late.index.matches(asked)
+        if match is not None:
+            measured.matches[i] = match
+        elif side == SIDES.index("train") and self._late.dev_index is not None:
+            match = self._late.dev_index.matches(asked)
+            if match is not None:
+                measured.dev_matches[i] = match
 
     def _count(self, conversations: Sequence) -> Measured:  # type: ignore[type-arg]
         n = len(conversations)
@@ -119,9 +130,10 @@ def _shared(ids: Sequence[list[int]], reference: list[int]) -> Iterator[int]:
         yield length
 
 
-def measure(table: Table, rows: Array, late: Late, processes: int, progress: Progress) -> Mapping[int, tuple[int, str]]:
-    """Count tokens of `rows` and apply the late rules; returns passages that overlap, by row."""
+def measure(table: Table, rows: Array, late: Late, processes: int, progress: Progress) -> tuple[Matches, Matches]:
+    """Count tokens of `rows` and apply the late rules; returns passages shared with the held-out and the dev set."""
     matches: dict[int, tuple[int, str]] = {}
+    dev_matches: dict[int, tuple[int, str]] = {}
     done = 0
     workers: Workers[Work, Measured]
     with Workers(late, processes if len(rows) > _MANY else 1) as workers:
@@ -131,10 +143,11 @@ def measure(table: Table, rows: Array, late: Late, processes: int, progress: Pro
             table.removed_turns[part] = measured.removed_turns
             table.shared[part] = measured.shared
             matches |= {int(part[i]): match for i, match in measured.matches.items()}
+            dev_matches |= {int(part[i]): match for i, match in measured.dev_matches.items()}
             _apply(table, part, measured.found)
             done += len(part)
             progress("count tokens", done, len(rows))
-    return matches
+    return matches, dev_matches
 
 
 def _parts(rows: Array) -> Iterator[Array]:
@@ -142,19 +155,20 @@ def _parts(rows: Array) -> Iterator[Array]:
 
 
 def _works(table: Table, rows: Array) -> Iterator[Work]:
-    held_out = SIDES.index("held_out")
     for part in _parts(rows):
-        yield Work(table.spool, table["offset"][part], table["length"][part], table["side"][part] != held_out)
+        yield Work(table.spool, table["offset"][part], table["length"][part], table["side"][part])
 
 
 def _apply(table: Table, part: Array, found: Sequence[tuple[int, Finding]]) -> None:
     for i, finding in found:
         row = part[i : i + 1]
+        if table["decided"][row[0]]:
+            continue  # a person's word counts more than a rule's
         if finding.dropped:
             table.drop(row, finding.rule)
         else:
             table.flag(row, finding.rule)
-        table.reasons.setdefault(int(row[0]), finding.reason)
+        table.note(int(row[0]), finding.rule, finding.reason)
 
 
 def common_prefix(table: Table, rows: Array, renderer: Renderer) -> int:

@@ -18,10 +18,11 @@ from jobs.data.names import GENERAL
 from jobs.data.problems import Problems
 from jobs.data.protected import (
     Protected,
+    after_truncation,
     drop_matches,
     drop_overlaps,
+    guards,
     ngram_index,
-    questions_of,
     read_protected,
     waived_ids,
 )
@@ -90,17 +91,32 @@ def _measure(table: Table, given: Given, protected: Protected, waived: Sequence[
     rows = table.kept()
     if given.most_measured is not None and len(rows) > given.most_measured:
         rows = np.sort(np.random.default_rng(config.seed).choice(rows, given.most_measured, replace=False))
-    held_out, texts = questions_of(table, protected)
-    index = ngram_index(texts, config)
+    held_out = guards(table, "held_out", protected)
+    dev = guards(table, "dev", Protected())
+    index = ngram_index(held_out.texts, config)
+    dev_index = ngram_index(dev.texts, config) if dev.texts else None
     reference: Sequence[int] = ()
     if given.renderer is not None and len(rows):
         reference = given.renderer.render([table.example(int(rows[0])).messages])[0].ids
-    late = Late(config, given.model if given.renderer else None, index, LateChecks.learn(table, config), reference)
-    matches = measure(table, rows, late, given.processes, given.progress)
+    checks = LateChecks.learn(table, config)
+    late = Late(config, given.model if given.renderer else None, index, dev_index, checks, reference)
+    matches, dev_matches = measure(table, rows, late, given.processes, given.progress)
     drop_matches(table, matches, held_out, protected, waived)
+    drop_matches(table, dev_matches, dev, Protected(), waived)
+    after_truncation(table, protected, waived)
+    _stop_on_late_rules(table, config)
     _stop_on_long(table, config)
     drop_unusable(table, config.max_tokens)
     return index.residue
+
+
+def _stop_on_late_rules(table: Table, config: DataConfig) -> None:
+    """Rules that looked at all answers and have the action `stop`."""
+    for rule in ("cut_answer", "repeated_phrase"):
+        rows = np.flatnonzero(table["rule"] == CODES[rule])
+        if getattr(config.clean, rule) == "stop" and len(rows):
+            shown = [f"line {table['line'][row]:,}: {table.reasons[row][rule]}" for row in rows[:20].tolist()]
+            raise DataError(f"{len(rows):,} examples (data.clean.{rule} is stop):\n  " + "\n  ".join(shown))
 
 
 def _stop_on_overlaps(table: Table, config: DataConfig) -> None:

@@ -88,14 +88,20 @@ class Prompt:
             None if columns.id is None else as_text(_column(record.values, columns.id)),
             tuple(asked[name] for name in sorted(asked)),
         )
+        for text in (example.user_id, example.difficulty):
+            (text or "").encode()  # half of a surrogate pair is an error here, as in the texts
         return Made(example, fault, mended)
 
-    def corrected(self, example: Example, answer: str) -> Made:
-        """The example with another answer, which is checked as if the record had it."""
-        answer = self._rule.normal(answer)
-        fault = self._rule.fault(answer)
+    def corrected(self, example: Example, answer: str, free: bool) -> Made:
+        """The example with another answer, which is mended and checked as if the record had it."""
+        answer = self._mend(answer)
+        if example.inputs or not free:
+            answer = self._rule.normal(answer)
+            fault = self._rule.fault(answer)
+        else:
+            fault = None if answer.strip() else Fault("empty_answer", "the answer is empty")
         messages = [*example.messages[:-1], {**example.messages[-1], "content": answer}]
-        label = answer if self._has_labels and fault is None else None
+        label = answer if self._has_labels and fault is None and (example.inputs or not free) else None
         new = make_example(
             example.task, messages, example.source, label, example.difficulty, example.user_id, example.inputs
         )

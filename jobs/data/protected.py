@@ -1,25 +1,25 @@
 """What no training example may overlap: the held-out set, the dev set, and texts that the user names."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from jobs.data.examples import question_text, text_question
+from jobs.data.examples import is_question, question, question_text, text_question, whole_question
 from jobs.data.helpers import InputFile
 from jobs.data.likeness import Likeness
 from jobs.data.near import NGramIndex, bands_of
-from jobs.data.problems import Report
+from jobs.data.problems import DataProblem, Report
 from jobs.data.read import SourceFile, read_records
-from jobs.data.table import SIDES, Array, Table
+from jobs.data.read.table import text_lines
+from jobs.data.table import SIDES, Array, Side, Table
+from jobs.lm.fit import without_oldest
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import DataConfig
 from sftjobs.spec.formats import format_of
 from sftjobs.spec.words import shortened
 
-_MIN_CHARACTERS = 20
-"""Shorter values of a named file (ids, labels, numbers) are no texts."""
 _MOST_TEXTS = 1_000_000
 
 
@@ -47,15 +47,29 @@ def read_protected(config: DataConfig, files: Mapping[str, InputFile], report: R
 
 
 def _texts_of(given: InputFile, report: Report) -> Iterator[tuple[str, str]]:
-    if given.path.suffix == ".txt":
-        for number, line in enumerate(given.path.open(encoding="utf-8"), start=1):
+    """Texts with their places: lines of a text file, values of the records of a file, or of all files of a folder."""
+    if given.path.name.removesuffix(".gz").removesuffix(".zst").endswith(".txt"):
+        yield from _lines_of(given, report)
+        return
+    files = sorted(path for path in given.path.rglob("*") if path.is_file()) if given.path.is_dir() else [given.path]
+    for path in files:
+        if given.path.is_dir() and format_of(path.name) == "auto":
+            continue  # of a folder every split counts; what is no data does not
+        name = f"{given.name}/{path.relative_to(given.path)}" if given.path.is_dir() else given.name
+        for record in read_records(SourceFile(path, name), report):
+            for text in filter(is_question, _strings(record.values)):  # ids, labels and numbers are no texts
+                yield text, f"{name}:{record.line}"
+
+
+def _lines_of(given: InputFile, report: Report) -> Iterator[tuple[str, str]]:
+    number = 0
+    try:
+        for number, line in enumerate(text_lines(SourceFile(given.path, given.name), report), start=1):
             if line.strip():
                 yield line.strip(), f"{given.name}:{number}"
-        return
-    for record in read_records(SourceFile(given.path, given.name, format_of(given.name)), report):
-        for text in _strings(record.values):
-            if len(text) >= _MIN_CHARACTERS:
-                yield text, f"{given.name}:{record.line}"
+    except UnicodeDecodeError as error:
+        message = f"byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        report(DataProblem("encoding", given.name, number + 1, None, message))
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -69,10 +83,26 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def questions_of(table: Table, protected: Protected) -> tuple[Array, list[str]]:
-    """Rows of the held-out set, and the texts of the n-gram index: their questions, then the protected texts."""
-    rows = np.flatnonzero(table["side"] == SIDES.index("held_out"))
-    return rows, [question_text(example) for example, _ in table.examples(rows)] + protected.texts
+@dataclass(frozen=True)
+class Guards:
+    """Texts of the n-gram index, and where each comes from."""
+
+    rows: Array
+    """Rows of the first texts, the others are protected ones."""
+    texts: list[str]
+
+    def place(self, text: int, protected: Protected) -> str:
+        """For the reason: where a protected text stands; empty for one of the table."""
+        return "" if text < len(self.rows) else f" with {protected.places[text - len(self.rows)]}"
+
+
+def guards(table: Table, side: Side, protected: Protected) -> Guards:
+    """Questions of a side, each text once (copies would look like a template), then the protected texts."""
+    first: dict[str, int] = {}
+    rows = np.flatnonzero(table["side"] == SIDES.index(side))
+    for row, (example, _) in zip(rows.tolist(), table.examples(rows), strict=True):
+        first.setdefault(question_text(example), row)
+    return Guards(np.array(list(first.values()), np.int64), [*first, *protected.texts])
 
 
 def drop_overlaps(table: Table, likeness: Likeness, protected: Protected, waived: Sequence[str]) -> None:
@@ -82,17 +112,32 @@ def drop_overlaps(table: Table, likeness: Likeness, protected: Protected, waived
     _drop_near(table, likeness, free)
 
 
-def drop_matches(table: Table, matches: Mapping[int, tuple[int, str]], rows: Array, protected: Protected,
-                 waived: Sequence[str]) -> None:  # fmt: skip
-    """Drop training examples that share a long passage with a protected text; `matches` by row: (text, passage)."""
+Matches = Mapping[int, tuple[int, str]]
+"""Row -> (text of the index, passage)."""
+
+
+def drop_matches(table: Table, matches: Matches, guarding: Guards, protected: Protected, waived: Sequence[str]) -> None:
+    """Drop examples that share a long passage with a text of the index."""
     free = _waived(table, waived)
     for row, (text, passage) in matches.items():
         if free[row]:
             continue
         one = np.array([row])
-        table.drop(one, "held_out_ngram", np.array([rows[text]]) if text < len(rows) else None)
-        place = "" if text < len(rows) else f" with {protected.places[text - len(rows)]}"
-        table.reasons[row] = f"shares{place} the passage '{shortened(passage, 80)}'"
+        inside = text < len(guarding.rows)
+        table.drop(one, "held_out_ngram", guarding.rows[text : text + 1] if inside else None)
+        where = guarding.place(text, protected)
+        table.note(row, "held_out_ngram", f"shares{where} the passage '{shortened(passage, 80)}'")
+
+
+def after_truncation(table: Table, protected: Protected, waived: Sequence[str]) -> None:
+    """Look once more at examples that lost turns: what is left may ask what another one asks."""
+    rows = np.flatnonzero(table.removed_turns > 0)
+    for row, (example, _) in zip(rows.tolist(), table.examples(rows), strict=True):
+        left = replace(example, messages=without_oldest(example.messages, int(table.removed_turns[row])))
+        table["question"][row] = bytes.fromhex(question(left))
+        table["whole"][row] = bytes.fromhex(whole_question(left))
+    if len(rows):
+        _drop_exact(table, protected, _waived(table, waived))
 
 
 def ngram_index(texts: Sequence[str], config: DataConfig) -> NGramIndex:
@@ -145,11 +190,15 @@ def _drop_near(table: Table, likeness: Likeness, free: Array) -> None:
 
 
 def waived_ids(path: InputFile | None) -> list[str]:
-    """Ids of a waiver list, one per line; what stands behind the id, or behind #, is a comment."""
+    """Ids of a waiver list, one per line; what stands behind the id, or behind #, is a comment. Raises DataError."""
     if path is None:
         return []
+    try:
+        lines = path.path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name}: byte {error.start:,} is not UTF-8; save the list as UTF-8") from None
     found = []
-    for number, line in enumerate(path.path.read_text("utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         text = line.split("#")[0].split()
         if not text:
             continue

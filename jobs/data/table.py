@@ -39,6 +39,7 @@ COLUMNS: dict[str, Any] = {
     "question_characters": np.int32,
     "answer_characters": np.int32,
     "repaired": np.int8,  # 1: text was mended or masked
+    "decided": np.int8,  # 1: a person said in the review sheet that it stays
 }
 """Column -> type, of what is known when an example is made."""
 
@@ -84,8 +85,8 @@ class Table:
     """bool: nearly the same question as another with a different answer."""
     scores: dict[str, Array] = field(default_factory=dict)
     """Name -> float64, NaN where there is no score."""
-    reasons: dict[int, str] = field(default_factory=dict)
-    """Row -> reason of a rule that looks at many records; those of one record are in the spool."""
+    reasons: dict[int, dict[str, str]] = field(default_factory=dict)
+    """Row -> rule -> reason, of rules that look at many records; those of one record are in the spool."""
     suggestions: dict[int, str] = field(default_factory=dict)
     """Row -> answer that a rule thinks right."""
 
@@ -130,6 +131,10 @@ class Table:
         if related is not None:
             free = self.related[rows] < 0
             self.related[rows[free]] = related[free]
+
+    def note(self, row: int, rule: str, reason: str) -> None:
+        """Why a rule dropped or marked a row; the first reason of a rule counts."""
+        self.reasons.setdefault(row, {}).setdefault(rule, reason)
 
     def flagged(self, row: int) -> list[str]:
         """Rules that marked a row."""

@@ -9,11 +9,18 @@ import numpy as np
 
 from jobs.data.checks import Checks, Mender, view_of
 from jobs.data.clean import View
-from jobs.data.examples import Example, earlier_questions, question, question_text, whole_question
+from jobs.data.examples import (
+    Example,
+    earlier_questions,
+    question,
+    question_text,
+    single_turns,
+    whole_question,
+)
 from jobs.data.near import bands_of
 from jobs.data.problems import DataProblem
 from jobs.data.prompt import Made, Prompt, RecordError
-from jobs.data.read import Block, parse
+from jobs.data.read import Block, Record, parse
 from jobs.data.review import Correction
 from jobs.data.rules import CODES, KEPT
 from jobs.data.shapes import Shape
@@ -86,7 +93,7 @@ class Maker:
         source = self._setup.sources[piece.source]
         made = _Made()
         for record in parse(piece.block, made.problems.append):
-            shape: Shape = "messages" if "messages" in record.values and self._is_open(source) else source.shape
+            shape: Shape = "messages" if self._is_ready(record, source) else source.shape
             try:
                 one = self._prompt.example(record, source.task, source.config, shape, source.digest, source.free)
             except RecordError as error:
@@ -97,7 +104,7 @@ class Maker:
                 message += "set data.clean.unicode: fix, or remove it"
                 made.problems.append(DataProblem("text", source.name, record.line, None, message))
                 continue
-            one, correction = self._correct(one)
+            one, correction = self._correct(one, source.free)
             view = view_of(one.example, self._setup.config.prompt.output.format)
             found = self._found(one, view, correction)
             stop = next((finding for finding in found if self._checks.action(finding.rule) == "stop"), None)
@@ -105,19 +112,22 @@ class Maker:
                 kind = "label" if stop.rule == "label" else "answer"
                 made.problems.append(DataProblem(kind, source.name, record.line, None, stop.reason))
                 continue
-            made.add(one.example, found, self._row(one, found, view, piece.source), question_text(one.example))
+            row = self._row(one, found, view, piece.source)
+            row["decided"] = correction is not None
+            made.add(one.example, found, row, question_text(one.example))
         return Result(made.chunk(self._threshold), made.problems, piece.source)
 
     @staticmethod
-    def _is_open(source: OpenSource) -> bool:
+    def _is_ready(record: Record, source: OpenSource) -> bool:
         """Ready conversations may stand among records of columns: bad cases of an earlier round, for example."""
-        return source.config.shape == "auto" and source.shape == "columns"
+        open_ = source.config.shape == "auto" and source.shape == "columns"
+        return open_ and record.values.get("messages") is not None
 
-    def _correct(self, one: Made) -> tuple[Made, Correction | None]:
+    def _correct(self, one: Made, free: bool) -> tuple[Made, Correction | None]:
         """With the answer that a person gave in the review sheet."""
         correction = self._setup.corrections.get(one.example.id)
         if correction is not None and correction.answer is not None:
-            one = self._prompt.corrected(one.example, correction.answer)
+            one = self._prompt.corrected(one.example, correction.answer, free)
         return one, correction
 
     def _found(self, one: Made, view: View, correction: Correction | None) -> list[Finding]:
@@ -175,7 +185,8 @@ class _Made:
         row["length"] = len(line)
         if example.difficulty is not None:
             row["difficulty"] = self._difficulties.setdefault(example.difficulty, len(self._difficulties))
-        self._earlier += [(len(self._rows), bytes.fromhex(one)) for one in earlier_questions(example)]
+        asked = [*earlier_questions(example), *single_turns(example)]
+        self._earlier += [(len(self._rows), bytes.fromhex(one)) for one in asked]
         self._rows.append(row)
         self._lines.append(line)
         self._texts.append(text)

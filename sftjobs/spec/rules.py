@@ -25,8 +25,8 @@ Problems = Iterator[Problem]
 def problems(written: Written, check_files: bool = True) -> Problems:
     """Everything that the rules find."""
     for rule in (
-        run_name, job_names, secrets, store, model, task_names, held_out, selection, lora, batch, processes,
-        one_rank, metrics, compare_to,
+        run_name, job_names, secrets, store, model, task_names, held_out, selection, label_limits, lora, batch,
+        processes, one_rank, metrics, compare_to,
     ):  # fmt: skip
         yield from rule(written)
     if written.prompt_source is not None:
@@ -150,6 +150,15 @@ def selection(written: Written) -> Problems:
     if select is not None and select.per_label == "balanced" and form not in (None, "label"):
         message = f"balanced needs labels, but output.format of the prompt is {form}; use any"
         yield written.run.problem(("data", "select", "per_label"), message)
+
+
+def label_limits(written: Written) -> Problems:
+    """A limit per label needs labels."""
+    form = written.output_format
+    for name, task in written.spec.data.tasks.items():
+        if task.max_per_label is not None and form not in (None, "label"):
+            message = f"needs labels, but output.format of the prompt is {form}; use max_examples"
+            yield written.run.problem(("data", "tasks", name, "max_per_label"), message)
 
 
 def lora(written: Written) -> Problems:

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from jobs.data.examples import Example, Source, earlier_questions, make_example, question, question_text, whole_question
+from jobs.data.examples import (
+    Example,
+    Source,
+    earlier_questions,
+    make_example,
+    question,
+    question_text,
+    single_turns,
+    whole_question,
+)
 from jobs.data.near import bands_of
 from jobs.data.rules import KEPT, NAMES
 from jobs.data.spool import Spool, SpoolWriter, encode
@@ -67,9 +76,11 @@ def make_table(rows: list[Row], folder: Path) -> Table:
                 "question_characters": len(row.text),
                 "answer_characters": len(row.answer),
                 "repaired": 0,
+                "decided": 0,
             }
         )
-        earlier += [(i, bytes.fromhex(one)) for one in earlier_questions(example)]
+        asked = [*earlier_questions(example), *single_turns(example)]
+        earlier += [(i, bytes.fromhex(one)) for one in asked]
     writer.close()
     bands = bands_of([question_text(row.example()) for row in rows], THRESHOLD)
     chunk = Chunk(columns_of(columns), b"", bands, earlier, difficulties)

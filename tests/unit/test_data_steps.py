@@ -169,11 +169,12 @@ def test_a_held_out_question_is_recognised_with_its_instruction_and_in_an_earlie
         made("where is it?", "b"),
         made("where is it?", "b", "And now?", "a"),
         made("And now?", "a", "Where is it?", "b"),
+        made("And now?", "a", "Or what?", "b"),
         made("What is it?", "b"),
     ]
     table = make_table(rows, tmp_path)
     drop_overlaps(table, likeness(table), Protected(), [])
-    assert rules(table) == [None, "held_out_exact", "held_out_exact", None, None]
+    assert rules(table) == [None, *["held_out_exact"] * 3, None, None]
 
 
 def test_nearly_held_out_and_named_texts_and_waivers(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from jobs.data.rules import BY_NAME, CODES
 from jobs.data.table import LANGUAGES, SIDES, Table
 
 Row = dict[str, Any]
-_NUMBERED = re.compile(r"([\d,]+) (\w+)")
+_NUMBERED = re.compile(r"(\d[\d,]*) (\w+)")
 
 
 def rules(table: Table, bad: int) -> list[Row]:

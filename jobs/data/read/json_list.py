@@ -89,7 +89,7 @@ def records(file: SourceFile, report: Report) -> Iterator[Record]:
         line = text.line + text.window.count("\n", text.at) + error.object.count(b"\n", 0, error.start)
         report(not_utf8(file.path, file.name, line, _in_its_line(error)))
     except _Ends as end:
-        report(DataProblem("json", file.name, end.line, end.column, str(end)))
+        report(DataProblem("file", file.name, end.line, end.column, str(end)))  # never skipped: records are missing
 
 
 def _in_its_line(error: UnicodeDecodeError) -> UnicodeDecodeError:

@@ -24,7 +24,9 @@ def records(file: SourceFile, delimiter: str, report: Report) -> Iterator[Record
         try:
             row = next(rows, None)
         except csv.Error as error:
-            report(DataProblem("csv", file.name, line, None, _error_message(error)))
+            # over several lines it may have swallowed whole rows: that is never skipped
+            kind = "csv" if rows.line_num <= line else "file"
+            report(DataProblem(kind, file.name, line, None, _error_message(error)))
             row = []
         end = rows.line_num
         if row is None:
