@@ -1,5 +1,6 @@
 """From a record to an example: the prompt file's three parts and the record's columns become messages."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from jobs.data.shapes import Shape, ShapeError, conversation, value_at
 from jobs.lm.template import Message
 from sftjobs.plan.configs import SourceConfig
 from sftjobs.spec.prompt import PromptSpec
-from sftjobs.spec.template import LABELS, fill, placeholders
+from sftjobs.spec.template import LABELS, PLACEHOLDER, fill, placeholders
 
 Mend = Callable[[str], str]
 
@@ -51,6 +52,7 @@ class Prompt:
         worked = [f"{fill(spec.input, one.input).strip()}\nAnswer: {one.output}" for one in spec.examples]
         before = [*instruction, *(["Examples:\n\n" + "\n\n".join(worked)] if worked else [])]
         self._before_input = "".join(f"{part}\n\n" for part in before)
+        self._filled = _pattern(self._input.strip())
 
     def example(
         self, record: Record, task: str, config: SourceConfig, shape: Shape, file_digest: str, free: bool
@@ -69,6 +71,7 @@ class Prompt:
             messages = self._messages(asked, answer)
         else:
             messages, mended = self._ready(record.values, shape, config)
+            asked = {} if free else self._asked_in(messages)
         fault = None
         checked = shape == "columns" or not free
         if checked:
@@ -117,6 +120,17 @@ class Prompt:
             raise RecordError("column", f"nothing is asked: {', '.join(given)} is empty")
         return given
 
+    def _asked_in(self, messages: list[Message]) -> dict[str, str]:
+        """What the placeholders stand for in a conversation that this prompt has made; empty for another one.
+
+        A corrected bad case is such a conversation: it asks what its record asks.
+        """
+        users = [message["content"] for message in messages if message["role"] == "user"]
+        if len(users) != 1 or not users[0].startswith(self._before_input):
+            return {}
+        found = self._filled.fullmatch(users[0], len(self._before_input))
+        return {} if found is None else dict(zip(self.placeholders, found.groups(), strict=True))
+
     def _messages(self, asked: dict[str, str], answer: str) -> list[Message]:
         user = self._before_input + fill(self._input, asked).strip()
         system: list[Message] = [] if self._system is None else [{"role": "system", "content": self._system}]
@@ -130,6 +144,18 @@ class Prompt:
             raise RecordError(error.kind, str(error)) from None
         mended: list[Message] = [{**message, "content": self._mend(message["content"])} for message in given]
         return mended, mended != given
+
+
+def _pattern(template: str) -> "re.Pattern[str]":
+    """Matches what `fill` makes of a template; a placeholder that stands twice has to be filled alike."""
+    parts, seen, end = [], dict[str, int](), 0
+    for found in PLACEHOLDER.finditer(template):
+        parts.append(re.escape(template[end : found.start()]))
+        name = found.group(1)
+        parts.append(f"(?:\\{seen[name]})" if name in seen else "(.*?)")
+        seen.setdefault(name, len(seen) + 1)
+        end = found.end()
+    return re.compile("".join(parts) + re.escape(template[end:]), re.DOTALL)
 
 
 def _column(values: dict[str, Any], name: str, placeholder: str | None = None) -> Any:

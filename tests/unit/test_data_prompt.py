@@ -141,3 +141,22 @@ def test_id_depends_on_task_and_messages_only() -> None:
     one = make_example("t", CONVERSATION, Origin("d", 1), label="pay_bill")
     assert one.id == make_example("t", list(CONVERSATION), Origin("e", 2)).id
     assert one.id != make_example("u", CONVERSATION, Origin("d", 1)).id
+
+
+def test_a_conversation_that_the_prompt_made_asks_what_its_record_asks() -> None:
+    record = {"sender": "B", "text": "two\nlines: {{ text }}", "label": "pay_bill"}
+    from_columns = example(record)
+    corrected = [*from_columns.messages[:-1], {"role": "assistant", "content": "balance"}]
+    ready = example({"messages": corrected})
+    assert ready.inputs == from_columns.inputs and question(ready) == question(from_columns)
+    other = example({"messages": [{"role": "user", "content": "hello"}, corrected[-1]]})
+    assert other.inputs == ()
+    assert example({"messages": corrected}, free=True).inputs == (), "general data may have any form"
+
+
+def test_a_placeholder_that_stands_twice_is_filled_alike() -> None:
+    prompt = PromptSpec(input="{{ a }} and {{ b }} and {{ a }}")
+    made = [{"role": "user", "content": "x and y and x"}, {"role": "assistant", "content": "z"}]
+    assert example({"messages": made}, prompt).inputs == ("x", "y")
+    made[0] = {"role": "user", "content": "x and y and z"}
+    assert example({"messages": made}, prompt).inputs == ()
