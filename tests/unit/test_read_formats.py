@@ -227,3 +227,21 @@ def test_a_sample_is_spread_over_the_file_and_keeps_its_line_numbers(tmp_path: P
     assert sampled.note == "320 of 20,000 records of d.jsonl were looked at, in 16 pieces spread over the file"
     small = sample_blocks(SourceFile(path, "d.jsonl"), lambda _: None, 19_000)
     assert sum(1 for block in small.blocks for _ in parse(block, lambda _: None)) == 20_000 and not small.note
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"data": [{"a": 1}], "version": "2', "the value of 'version': not JSON: Unterminated string"),
+        ('{"data": [{"a": 1}], "more": [{"te', "the value of 'more': not JSON"),
+        ('{"train": [{"a": 1}], "test": [{"a": 2}]}', "the file has a second list, under 'test'"),
+        ('{"data": [{"a": 1}], "version": 2', "without the closing }"),
+        ('{"data": [{"a": 1}], "version": 2} []', "there is more behind the closing ]"),
+    ],
+)
+def test_what_stands_behind_the_list(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "d.json").write_text(text)
+    records, [problem] = read(tmp_path / "d.json")
+    assert len(records) == 1 and message in problem
+    (tmp_path / "d.json").write_text('{"data": [{"a": 1}], "version": 2, "tags": ["x"]}\n')
+    assert read(tmp_path / "d.json") == ([Record(1, {"a": 1})], [])

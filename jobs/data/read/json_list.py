@@ -16,6 +16,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _WINDOW = 2**18
 _LISTS = ("data", "records", "examples", "rows", "train")
 """Keys under which an object may hold the list."""
+_SPLITS = ("validation", "dev", "test")
 
 
 class _Ends(Exception):  # noqa: N818 - the place where reading ends, not a failure of the program
@@ -133,7 +134,7 @@ def _elements(text: _Text, file: SourceFile, report: Report) -> Iterator[Record]
         else:
             report(DataProblem("json", file.name, line, None, f"element {number:,} is no record {{...}}"))
     text.take()
-    _check_end(text, in_object)
+    _check_end(text, in_object, decoder)
 
 
 def _open_list(text: _Text, decoder: json.JSONDecoder) -> bool:
@@ -164,12 +165,22 @@ def _open_list(text: _Text, decoder: json.JSONDecoder) -> bool:
     return in_object
 
 
-def _check_end(text: _Text, in_object: bool) -> None:
-    """Nothing more comes behind a list; behind a list in an object the object goes on or ends. Raises _Ends."""
-    character = text.next_character()
-    if in_object and not character:
-        raise _Ends("the file ends behind the list without the closing }: was it cut short?", text.line)
-    if character and not (in_object and character in ",}"):
+def _check_end(text: _Text, in_object: bool, decoder: json.JSONDecoder) -> None:
+    """Nothing more comes behind a list; an object around it goes on to its end, without another list. Raises _Ends."""
+    while in_object and text.next_character() == ",":
+        text.take()
+        key = _value(text, decoder, "the key behind the list")
+        if text.next_character() != ":":
+            raise _Ends(f"not JSON: after the key {key!r} a : is missing", text.line)
+        text.take()
+        if isinstance(_value(text, decoder, f"the value of {key!r}"), list) and key in (*_LISTS, *_SPLITS):
+            message = f"the file has a second list, under {key!r}, which would not be read; give it a file of its own"
+            raise _Ends(message, text.line)
+    if in_object:
+        if text.next_character() != "}":
+            raise _Ends("the file ends behind the list without the closing }: was it cut short?", text.line)
+        text.take()
+    if text.next_character():
         raise _Ends("there is more behind the closing ] of the list; a .json file is one list", text.line)
 
 
