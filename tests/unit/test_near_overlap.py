@@ -62,3 +62,15 @@ def test_a_template_is_no_overlap_and_is_told() -> None:
 def test_goes_to_another_process() -> None:
     index = pickle.loads(pickle.dumps(NGramIndex([LONG])))
     assert index.matches(LONG) == (0, " ".join(LONG.split()[:13]))
+
+
+def test_a_question_inside_text_of_another_script_is_found() -> None:
+    chinese = "请问如果我昨天在网上买的商品今天还没有发货那么我应该怎样申请退款并且多久能够到账"
+    english = "how long does it take until the money for a returned parcel is back on my account"
+    index = NGramIndex([chinese, english])
+    around = "a customer of our shop wrote the following message and nobody knew what to say to her about it"
+    found = index.matches(f"{around}: {chinese}! {around}")
+    assert found is not None and found[0] == 0
+    found = index.matches(f"{chinese[::-1] * 5}，{english}。{chinese[::-1] * 5}")
+    assert found is not None and found[0] == 1
+    assert index.matches(f"{around} {chinese[::-1]}") is None

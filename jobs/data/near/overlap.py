@@ -39,8 +39,18 @@ class NGramIndex:
         self._lengths = {kind: sorted(found, reverse=True) for kind, found in lengths.items()}
 
     def matches(self, text: str) -> tuple[int, str] | None:
-        """The first passage that `text` shares with a protected text: (number of that text, passage); None if none."""
+        """The first passage that `text` shares with a protected text: (number of that text, passage); None if none.
+
+        A text of several scripts is looked through both ways: a question in Chinese may stand in English around it.
+        """
         found, east_asian = _tokens(text)
+        match = self._match(found, east_asian)
+        if match is None and not text.isascii():
+            plain = normalised(text)
+            match = self._match(plain.split() if east_asian else list(plain.replace(" ", "")), not east_asian)
+        return match
+
+    def _match(self, found: list[str], east_asian: bool) -> tuple[int, str] | None:
         joint, least = ("", self._least(True)) if east_asian else (" ", self._least(False))
         anchors, lengths = self._anchors, self._lengths[east_asian]
         if not lengths:
