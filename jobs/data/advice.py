@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-import numpy as np
-
 from jobs.data.counts import dropped, label_counts
 from jobs.data.table import Table
 from sftjobs.plan.configs import DataConfig
@@ -86,7 +84,7 @@ def _on_held_out(number: int) -> Iterator[Advice]:
 
 
 def _on_repeats(table: Table) -> Iterator[Advice]:
-    rules = Counter(dropped(table, np.ones(len(table), bool)))
+    rules = Counter(dropped(table))
     repeats = rules["duplicate"] + rules["near_duplicate"]
     if repeats > _MANY_DUPLICATES * len(table):
         yield Advice(

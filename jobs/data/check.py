@@ -19,15 +19,15 @@ import numpy as np
 from pydantic import Field
 
 from jobs.data.advice import Measured, advise
-from jobs.data.card.weights import mixture_rows
 from jobs.data.counts import flagged
 from jobs.data.gather import Gathered, Reading, gathered
 from jobs.data.helpers import InputFile, find_helpers
 from jobs.data.measure import common_prefix
+from jobs.data.mixture import mixture_rows
 from jobs.data.prepare import Given, Prepared, empty_sides, prepare, too_much_dropped
 from jobs.data.problems import DataProblem, Problems
-from jobs.data.prompt_facts import as_json, prompt_facts
-from jobs.data.section import conflict_table, funnel, label_table, samples, task_table
+from jobs.data.prompt_facts import prompt_facts
+from jobs.data.section import conflict_summary, funnel, label_table, samples, task_table
 from jobs.data.table import Array, Table
 from jobs.lm.render import Renderer, load_tokenizer
 from sftjobs.errors import DataError
@@ -39,7 +39,6 @@ MAX_RECORDS = 20_000
 """Records read of each source; more are sampled, spread over it where its format allows that."""
 MAX_COUNTED = 2_000
 """Examples of which tokens are counted."""
-_CONFLICTS = 20
 
 
 class Request(Document):
@@ -80,10 +79,9 @@ def _answer(found: Gathered, prepared: Prepared, given: Given, request: Request)
         for reason in empty_sides(table) or too_much_dropped(table, config.max_dropped):
             problems.add(DataProblem("empty", "data", None, None, reason))
     train = table.kept("train")
-    counted = np.flatnonzero((table.tokens >= 0) & (table["side"] == 0))
+    counted = np.flatnonzero((table.tokens >= 0) & table.of("train"))
     tokens = None if given.renderer is None or not len(counted) else token_table(table, counted, given)
     rendered = [] if given.renderer is None else samples(table, train, config.seed, request.show, given.renderer)
-    conflicts = prepared.conflicts
     mixed = mixture_rows(table, request.mixture, config.seed)
     return {
         "problems": problems.as_json(),
@@ -96,14 +94,11 @@ def _answer(found: Gathered, prepared: Prepared, given: Given, request: Request)
             "flagged": flagged(table),
             "mixture": mixed,
             "general": general_table(mixed, request.mixture.general_ratio if request.mixture else None),
-            "conflicts": {
-                "questions": len(conflicts.groups),
-                "shown": conflict_table(conflicts.shown(table, _CONFLICTS)),
-            },
+            "conflicts": conflict_summary(table, prepared.conflicts),
         },
-        "facts": as_json(prompt_facts(table, config, tokens, given.renderer)),
+        "facts": asdict(prompt_facts(table, config, tokens, given.renderer)),
         "rendered": rendered,
-        "advice": [asdict(one) for one in advise(table, config, Measured(tokens, len(conflicts.groups)))],
+        "advice": [asdict(one) for one in advise(table, config, Measured(tokens, len(prepared.conflicts.groups)))],
         "notes": _notes(found, counted, request, given.renderer.warning if given.renderer else None),
     }
 

@@ -19,7 +19,7 @@ def count(table: Table, bad: list[BadRecord], config: DataConfig, renderer: Rend
         tasks=task_counts(table, config),
         held_out=len(table.kept("held_out")),
         dev=len(table.kept("dev")),
-        dropped=dropped(table, np.ones(len(table), bool)) | ({"bad_record": len(bad)} if bad else {}),
+        dropped=dropped(table) | ({"bad_record": len(bad)} if bad else {}),
         flagged=flagged(table),
         labels=label_counts(table, train, config),
         max_example_tokens=max(0, int(table.tokens[train].max())) if len(train) else 0,
@@ -41,9 +41,9 @@ def task_counts(table: Table, config: DataConfig) -> dict[str, TaskCounts]:
     return found
 
 
-def dropped(table: Table, mask: Array) -> dict[str, int]:
-    """Rule -> records of `mask` that it dropped, in the order of the rules."""
-    rules = table["rule"][mask]
+def dropped(table: Table, mask: Array | None = None) -> dict[str, int]:
+    """Rule -> records (of `mask`, if it is given) that it dropped, in the order of the rules."""
+    rules = table["rule"] if mask is None else table["rule"][mask]
     numbers = np.bincount(rules[rules >= 0], minlength=len(RULES))
     return {rule.name: int(number) for rule, number in zip(RULES, numbers, strict=True) if number}
 

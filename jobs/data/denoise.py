@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from jobs.data.cooccurrence import answer_association, label_margins
 from jobs.data.examples import question_text
-from jobs.data.table import Array, Table
+from jobs.data.table import Action, Array, Table
 from sftjobs.spec.data import DenoiseSpec
 
 MOST = 100_000
@@ -44,11 +44,9 @@ def _answers(table: Table, rows: Array, spec: DenoiseSpec) -> None:
         table.note(int(rows[i]), "mismatch", f"association {found.score[i]:.3f} of question and answer")
 
 
-def _apply(table: Table, action: str, rows: Array, rule: str) -> None:
-    if action == "drop":
-        table.drop(rows[table["decided"][rows] == 0], rule)
-    else:
-        table.flag(rows, rule)
+def _apply(table: Table, action: Action, rows: Array, rule: str) -> None:
+    decided = table["decided"][rows] == 1  # a person's word counts more than a rule's
+    table.apply(action, rows[~decided] if action == "drop" else rows, rule)
 
 
 def _questions(table: Table, rows: Array) -> Iterator[str]:

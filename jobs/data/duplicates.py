@@ -9,18 +9,10 @@ import numpy as np
 from jobs.data.examples import question_text
 from jobs.data.likeness import Likeness
 from jobs.data.near import conflict_groups, verify
-from jobs.data.table import SIDES, Array, Table
+from jobs.data.table import SIDES, Action, Array, Table
 
-Action = Literal["drop", "flag", "off"]
 _ANSWERS = 20
 """Different answers to one question that are compared with each other."""
-
-
-def _apply(table: Table, action: Action, rows: Array, rule: str, related: Array) -> None:
-    if action == "drop":
-        table.drop(rows, rule, related)
-    elif action == "flag":
-        table.flag(rows, rule, related)
 
 
 def exact(table: Table, action: Action) -> None:
@@ -30,7 +22,7 @@ def exact(table: Table, action: Action) -> None:
         _, first, inverse = np.unique(table["id"][rows], return_index=True, return_inverse=True)
         before = rows[first[inverse]]
         again = before != rows
-        _apply(table, action, rows[again], "duplicate", before[again])
+        table.apply(action, rows[again], "duplicate", before[again])
 
 
 def near(table: Table, likeness: Likeness, action: Action, threshold: float) -> None:
@@ -51,8 +43,8 @@ def near(table: Table, likeness: Likeness, action: Action, threshold: float) -> 
     table.boundary[right[~same]] = True
     repeats, earlier = _repeats(pairs[same])
     judged = table["side"][repeats] == SIDES.index("held_out")
-    _apply(table, action, repeats[~judged], "near_duplicate", earlier[~judged])
-    _apply(table, "off" if action == "off" else "flag", repeats[judged], "near_duplicate", earlier[judged])
+    table.apply(action, repeats[~judged], "near_duplicate", earlier[~judged])
+    table.apply("off" if action == "off" else "flag", repeats[judged], "near_duplicate", earlier[judged])
 
 
 def _comparable(table: Table, likeness: Likeness) -> Array:

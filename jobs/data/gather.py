@@ -19,10 +19,11 @@ from jobs.data.read import Block, Sampled, SourceFile, blocks, no_record, parse,
 from jobs.data.shapes import Shape, ShapeError, shape_of, value_at
 from jobs.data.spool import Spool, SpoolWriter
 from jobs.data.table import Side, Table, concatenate
-from jobs.data.work import OpenSource, Piece, Result, Setup, same_id_message
+from jobs.data.work import OpenSource, Piece, Result, Setup
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import DataConfig, SourceConfig
 from sftjobs.spec.template import placeholders
+from sftjobs.spec.words import shortened
 
 _NEVER_SKIPPED = ("file", "label", "answer")
 """Kinds of problems: records of the file are missing, or a rule with the action `stop` has found something."""
@@ -217,7 +218,9 @@ def _note_same_ids(found: "Gathered", config: DataConfig, problems: Problems) ->
     table.drop(rows[again], "same_id", before[again])
     for row, earlier in zip(rows[again].tolist(), before[again].tolist(), strict=True):
         source = found.sources[table["source"][row]]
-        message = same_id_message(table.example(row).user_id or "", int(table["line"][earlier]))
+        user_id = shortened(table.example(row).user_id or "")
+        line = int(table["line"][earlier])
+        message = f"id {user_id!r} is that of line {line:,} too; make the ids unique or leave columns.id out"
         notes.add(source, DataProblem("id", source.name, int(table["line"][row]), None, message))
 
 

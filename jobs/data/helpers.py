@@ -44,8 +44,13 @@ def find_helpers(files: Mapping[str, InputFile], renderer: Renderer | None, repo
 
 def word_list(path: Path, name: str) -> list[str]:
     """One word per line; empty lines and lines that begin with # are left out. Raises DataError if it is not UTF-8."""
+    lines = [line.strip() for line in list_lines(path, name)]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def list_lines(path: Path, name: str) -> list[str]:
+    """Lines of a list that a person wrote. Raises DataError if it is not UTF-8."""
     try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+        return path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: byte {error.start:,} is not UTF-8; save the list as UTF-8") from None
-    return [line for line in lines if line and not line.startswith("#")]

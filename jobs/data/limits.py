@@ -36,10 +36,7 @@ def apply_limits(table: Table, config: DataConfig) -> None:
 
 def select(table: Table, config: SelectConfig, seed: int) -> None:
     """Keep `config.keep` of the tasks' training examples; general data is mixed in by its ratio and not counted."""
-    rows = table.kept("train")
-    if GENERAL in table.tasks:
-        rows = rows[table["task"][rows] != table.tasks.index(GENERAL)]
-    rows = by_seed(table, rows, seed)
+    rows = by_seed(table, np.flatnonzero(table.is_kept("train") & ~table.of(task=GENERAL)), seed)
     groups = _groups(table, rows, config)
     rank = _rank(groups)
     _, first, group, numbers = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
@@ -51,13 +48,10 @@ def select(table: Table, config: SelectConfig, seed: int) -> None:
 def _groups(table: Table, rows: Array, config: SelectConfig) -> Array:
     """A number for each combination of what has to be balanced."""
     combined = np.zeros(len(rows), np.int64)
-    for wanted, column, values in (
-        (config.per_label, "answer", None),
-        (config.per_difficulty, "difficulty", table.difficulties),
-    ):
+    for wanted, column in ((config.per_label, "answer"), (config.per_difficulty, "difficulty")):
         if wanted == "balanced":
             codes = np.unique(table[column][rows], return_inverse=True)[1]
-            combined = combined * (len(values) + 1 if values is not None else codes.max(initial=0) + 1) + codes
+            combined = combined * (codes.max(initial=0) + 1) + codes
     return combined
 
 

@@ -28,7 +28,7 @@ from jobs.data.protected import (
 )
 from jobs.data.rules import BY_NAME, CODES, KEPT, RULES
 from jobs.data.split import set_aside
-from jobs.data.table import SIDES, Side, Table
+from jobs.data.table import Side, Table
 from jobs.lm.render import Renderer
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import DataConfig
@@ -147,7 +147,7 @@ def _stop_on_long(table: Table, config: DataConfig) -> None:
 
 def empty_sides(table: Table) -> list[str]:
     """Why there is nothing to train on, or nothing to evaluate on; empty if there is both."""
-    general = table["task"] == table.tasks.index(GENERAL) if GENERAL in table.tasks else np.zeros(len(table), bool)
+    general = table.of(task=GENERAL)
     sides: tuple[Side, ...] = ("train", "held_out")
     return [_why_empty(table, side, general) for side in sides if not (table.is_kept(side) & ~general).any()]
 
@@ -156,9 +156,10 @@ def too_much_dropped(table: Table, most: float) -> list[str]:
     """Sides and tasks of which rules, not limits, dropped more than the share `most`."""
     judged = np.isin(table["rule"], [CODES[rule.name] for rule in RULES if not rule.limit])
     found = []
-    for side in ("train", "held_out"):
+    sides: tuple[Side, ...] = ("train", "held_out")
+    for side in sides:
         for task in table.tasks:
-            mask = (table["side"] == SIDES.index(side)) & (table["task"] == table.tasks.index(task))
+            mask = table.of(side, task)
             number, dropped = int(mask.sum()), int((mask & judged).sum())
             if number and dropped > most * number:
                 reasons = _reasons(table, mask)
@@ -177,7 +178,7 @@ def stop_if_empty(table: Table, config: DataConfig) -> None:
 
 
 def _why_empty(table: Table, side: Side, general: np.ndarray) -> str:  # type: ignore[type-arg]
-    mask = (table["side"] == SIDES.index(side)) & ~general
+    mask = table.of(side) & ~general
     name = _SIDE_NAMES[side]
     if not mask.any():
         return f"no {name} examples: of {int((~general).sum()):,} records none came to this side; change data.held_out"

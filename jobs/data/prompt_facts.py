@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,11 +49,6 @@ def prompt_facts(
         style_follows=_follows(config, marked, len(rows)),
         style_reasons=_not_uniform(examples, config),
     )
-
-
-def as_json(facts: Facts) -> dict[str, Any]:
-    """For the answer of `python -m jobs.data.check`."""
-    return asdict(facts)
 
 
 def _not_uniform(examples: list[Example], config: DataConfig) -> tuple[str, ...]:

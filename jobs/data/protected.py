@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jobs.data.examples import is_question, question, question_text, text_question, whole_question
-from jobs.data.helpers import InputFile
+from jobs.data.helpers import InputFile, list_lines
 from jobs.data.likeness import Likeness
 from jobs.data.near import NGramIndex, bands_of
 from jobs.data.problems import DataProblem, Report
@@ -150,15 +150,24 @@ def _waived(table: Table, waived: Sequence[str]) -> Array:
     return np.isin(table["id"], ids)
 
 
+_GUARDS: tuple[tuple[Side, tuple[Side, ...]], ...] = (("dev", ("held_out",)), ("train", ("held_out", "dev")))
+"""Side -> sides whose questions it must not have."""
+
+
+def _rows_of(table: Table, sides: Sequence[Side]) -> Array:
+    """Rows of several sides, what rules dropped included."""
+    return np.flatnonzero(np.isin(table["side"], [SIDES.index(side) for side in sides]))
+
+
 def _drop_exact(table: Table, protected: Protected, free: Array) -> None:
     named = np.array([bytes.fromhex(text_question(text)) for text in protected.texts], "S32")
-    for guarded, guards in (("train", ("held_out", "dev")), ("dev", ("held_out",))):
-        mask = np.isin(table["side"], [SIDES.index(one) for one in guards])  # type: ignore[arg-type]
-        asked = np.concatenate([table["question"][mask], table["whole"][mask], named])
+    for guarded, sides in _GUARDS:
+        guarding = _rows_of(table, sides)
+        asked = np.concatenate([table["question"][guarding], table["whole"][guarding], named])
         hit = np.isin(table["question"], asked) | np.isin(table["whole"], asked)
         hit[table.earlier_rows[np.isin(table.earlier, asked)]] = True
-        rows = np.flatnonzero(hit & ~free & table.is_kept(guarded))  # type: ignore[arg-type]
-        table.drop(rows, "held_out_exact", _first_with(table, rows, np.flatnonzero(mask)))
+        rows = np.flatnonzero(hit & ~free & table.is_kept(guarded))
+        table.drop(rows, "held_out_exact", _first_with(table, rows, guarding))
 
 
 def _first_with(table: Table, rows: Array, guards: Array) -> Array:
@@ -173,15 +182,14 @@ def _drop_near(table: Table, likeness: Likeness, free: Array) -> None:
     """The held-out set and named texts guard training and dev set, the dev set guards training."""
     n = len(table)
     named = likeness.leader[n:]
-    for guarded, guards in (("dev", ("held_out",)), ("train", ("held_out", "dev"))):
-        mask = np.isin(table["side"], [SIDES.index(one) for one in guards])  # type: ignore[arg-type]
-        rows = np.flatnonzero(mask)
+    for guarded, sides in _GUARDS:
+        rows = _rows_of(table, sides)
         guard_of = dict(zip(named.tolist(), [-1] * len(named), strict=True))
         guard_of |= dict(zip(likeness.leader[rows][::-1].tolist(), rows[::-1].tolist(), strict=True))
         for leader, guard in list(guard_of.items()):
             for other in likeness.alike.get(leader, ()):
                 guard_of.setdefault(other, guard)
-        found = table.kept(guarded)  # type: ignore[arg-type]
+        found = table.kept(guarded)
         found = found[~free[found]]
         hit = found[np.isin(likeness.leader[found], np.array(list(guard_of), np.int64))]
         table.drop(
@@ -193,12 +201,8 @@ def waived_ids(path: InputFile | None) -> list[str]:
     """Ids of a waiver list, one per line; what stands behind the id, or behind #, is a comment. Raises DataError."""
     if path is None:
         return []
-    try:
-        lines = path.path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: byte {error.start:,} is not UTF-8; save the list as UTF-8") from None
     found = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(list_lines(path.path, path.name), start=1):
         text = line.split("#")[0].split()
         if not text:
             continue

@@ -7,7 +7,7 @@ import numpy as np
 
 from jobs.data.card import card, within
 from jobs.data.counts import dropped, flagged, label_counts
-from jobs.data.duplicates import Conflict
+from jobs.data.duplicates import Conflict, Conflicts
 from jobs.data.examples import Example
 from jobs.data.gather import Gathered
 from jobs.data.limits import by_seed
@@ -15,7 +15,7 @@ from jobs.data.prepare import Prepared
 from jobs.data.table import SIDES, Array, Side, Table
 from jobs.data.write import shortened_to_fit
 from jobs.lm.render import Renderer
-from sftjobs.plan.configs import DataConfig, DataCounts, MixtureConfig
+from sftjobs.plan.configs import DataConfig, DataCounts
 from sftjobs.spec.words import shortened
 
 SAMPLES = 20
@@ -30,7 +30,6 @@ def section(
     config: DataConfig,
     counts: DataCounts,
     renderer: Renderer,
-    mixture: MixtureConfig | None = None,
 ) -> dict[str, Any]:
     """Everything a person wants to see about the data of a run."""
     table = found.table
@@ -44,14 +43,11 @@ def section(
         "max_tokens": config.max_tokens,
         "common_prefix_tokens": counts.common_prefix_tokens,
         "longest_answer_tokens": counts.longest_answer_tokens,
-        "conflicts": {
-            "questions": len(prepared.conflicts.groups),
-            "shown": conflict_table(prepared.conflicts.shown(table, CONFLICTS)),
-        },
+        "conflicts": conflict_summary(table, prepared.conflicts),
         "template_hash": renderer.template_hash,
         "examples": samples(table, train, config.seed, SAMPLES, renderer),
         "held_out": counts.held_out,
-        **card(found, prepared, config, mixture),
+        **card(found, prepared, config),
     }
     return within(fields)
 
@@ -60,7 +56,7 @@ def funnel(table: Table, bad: int = 0) -> list[dict[str, Any]]:
     """From records to the sets, step by step; `dropped` steps name the rule."""
     steps: list[dict[str, Any]] = [{"step": "records", "examples": len(table) + bad}]
     steps += [{"step": "bad_record", "dropped": bad}] if bad else []
-    steps += [{"step": rule, "dropped": number} for rule, number in dropped(table, np.ones(len(table), bool)).items()]
+    steps += [{"step": rule, "dropped": number} for rule, number in dropped(table).items()]
     shown: tuple[Side, ...] = ("train", "held_out", "dev")
     ends = [(side, len(table.kept(side))) for side in shown]
     return steps + [{"step": side, "examples": number} for side, number in ends if number or side != "dev"]
@@ -71,7 +67,7 @@ def task_table(table: Table) -> list[dict[str, Any]]:
     rows = []
     for side in SIDES:
         for task in table.tasks:
-            mask = (table["side"] == SIDES.index(side)) & (table["task"] == table.tasks.index(task))
+            mask = table.of(side, task)
             if mask.any():
                 kept = len(table.kept(side, task))
                 numbers = {"records": int(mask.sum()), "kept": kept, "dropped": dropped(table, mask)}
@@ -99,6 +95,11 @@ def histogram(lengths: Sequence[int]) -> list[dict[str, int]]:
         {"from": (first + i) * width, "to": (first + i + 1) * width, "examples": int(number)}
         for i, number in enumerate(numbers)
     ]
+
+
+def conflict_summary(table: Table, conflicts: Conflicts) -> dict[str, Any]:
+    """How many questions have more than one answer, and the first of them."""
+    return {"questions": len(conflicts.groups), "shown": conflict_table(conflicts.shown(table, CONFLICTS))}
 
 
 def conflict_table(found: Sequence[Conflict]) -> list[dict[str, Any]]:

@@ -21,10 +21,7 @@ def set_aside(
     table: Table, likeness: Likeness, held_out: float | None, dev: float | None, seed: int, general: str
 ) -> None:
     """Move about `held_out` and `dev` (shares) of the tasks' training examples to those sides."""
-    mask = table["side"] == SIDES.index("train")
-    if general in table.tasks:
-        mask &= table["task"] != table.tasks.index(general)
-    rows = np.flatnonzero(mask)
+    rows = np.flatnonzero(table.of("train") & ~table.of(task=general))
     leaders = likeness.cluster[rows]
     drawn = {leader: _side(table, leader, held_out or 0.0, dev or 0.0, seed) for leader in np.unique(leaders).tolist()}
     table["side"][rows] = [drawn[leader] for leader in leaders.tolist()]

@@ -16,6 +16,7 @@ from jobs.data.spool import Finding, Spool, decode
 Array = np.ndarray[Any, Any]
 Side = Literal["train", "held_out", "dev"]
 SIDES: tuple[Side, ...] = ("train", "held_out", "dev")
+Action = Literal["drop", "flag", "off"]
 LANGUAGES = ("zh", "en", "other", "none")
 _BATCH = 4096
 
@@ -105,14 +106,19 @@ class Table:
     def __getitem__(self, name: str) -> Array:
         return self.columns[name]
 
-    def is_kept(self, side: Side | None = None, task: str | None = None) -> Array:
-        """Mask of what no rule has dropped."""
-        mask: Array = self["rule"] == KEPT
+    def of(self, side: Side | None = None, task: str | None = None) -> Array:
+        """Mask of the records of one side and task if they are given; of all without."""
+        mask = np.ones(len(self), bool)
         if side is not None:
             mask &= self["side"] == SIDES.index(side)
         if task is not None:
             mask &= self["task"] == self.tasks.index(task) if task in self.tasks else np.zeros(len(self), bool)
         return mask
+
+    def is_kept(self, side: Side | None = None, task: str | None = None) -> Array:
+        """Mask of what no rule has dropped."""
+        kept: Array = self.of(side, task) & (self["rule"] == KEPT)
+        return kept
 
     def kept(self, side: Side | None = None, task: str | None = None) -> Array:
         """Rows that no rule has dropped, ascending."""
@@ -131,6 +137,13 @@ class Table:
         if related is not None:
             free = self.related[rows] < 0
             self.related[rows[free]] = related[free]
+
+    def apply(self, action: Action, rows: Array, rule: str, related: Array | None = None) -> None:
+        """Do with rows what the spec says about a rule."""
+        if action == "drop":
+            self.drop(rows, rule, related)
+        elif action == "flag":
+            self.flag(rows, rule, related)
 
     def note(self, row: int, rule: str, reason: str) -> None:
         """Why a rule dropped or marked a row; the first reason of a rule counts."""

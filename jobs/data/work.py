@@ -13,7 +13,6 @@ from jobs.data.examples import (
     Example,
     earlier_questions,
     question,
-    question_text,
     single_turns,
     whole_question,
 )
@@ -27,7 +26,6 @@ from jobs.data.shapes import Shape
 from jobs.data.spool import Finding, encode
 from jobs.data.table import LANGUAGES, SIDES, Chunk, Side, columns_of
 from sftjobs.plan.configs import DataConfig, SourceConfig
-from sftjobs.spec.words import shortened
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Maker:
                 continue
             row = self._row(one, found, view, piece.source)
             row["decided"] = correction is not None
-            made.add(one.example, found, row, question_text(one.example))
+            made.add(one.example, found, row, view.question)
         return Result(made.chunk(self._threshold), made.problems, piece.source)
 
     @staticmethod
@@ -203,8 +201,3 @@ def text_hash(text: str) -> int:
     """64 bits of a text."""
     head = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(head, "little")
-
-
-def same_id_message(user_id: str, line: int) -> str:
-    """Two records of one source with one id."""
-    return f"id {shortened(user_id)!r} is that of line {line:,} too; make the ids unique or leave columns.id out"

@@ -8,7 +8,7 @@ import numpy as np
 from jobs.data.examples import Example, as_json, question_text
 from jobs.data.ledger import reason
 from jobs.data.review import MAX_ROWS, ReviewRow, write_sheet
-from jobs.data.rules import KEPT
+from jobs.data.rules import CODES
 from jobs.data.table import Side, Table
 from jobs.lm.fit import without_oldest
 from sftjobs.canonical import canonical
@@ -40,11 +40,10 @@ def _fields(example: Example) -> dict[str, object]:
 
 def write_review(table: Table, path: Path) -> None:
     """The sheet of training examples that a rule marked, those first that need a person's eye most."""
-    rows = np.flatnonzero((table["flags"] != 0) & (table["rule"] == KEPT))
-    rows = rows[table["side"][rows] == 0]
-    first = [row for row in rows.tolist() if set(table.flagged(row)) & set(_REVIEWED)]
-    rest = [row for row in rows.tolist() if not set(table.flagged(row)) & set(_REVIEWED)]
-    write_sheet(_review_rows(table, np.array((first + rest)[:MAX_ROWS], np.int64)), path)
+    rows = np.flatnonzero((table["flags"] != 0) & table.is_kept("train"))
+    urgent = np.uint64(sum(1 << CODES[rule] for rule in _REVIEWED))
+    order = np.argsort((table["flags"][rows] & urgent) == 0, kind="stable")
+    write_sheet(_review_rows(table, rows[order][:MAX_ROWS]), path)
 
 
 def _review_rows(table: Table, rows: np.ndarray) -> Iterator[ReviewRow]:  # type: ignore[type-arg]

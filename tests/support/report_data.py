@@ -121,18 +121,21 @@ def data_section(text: str = "please tell me about it") -> dict[str, Any]:
     }
 
 
+MIXTURE = [
+    {
+        "epoch": epoch, "task": task, "examples": 395, "of": 395, "uses": 1.0, "share": 0.5, "tokens": 98_750,
+        "supervised_tokens": 1_604, "token_share": 0.5,
+    }
+    for epoch in (1, 2)
+    for task in ("intent", "general")
+]  # fmt: skip
+"""What training drew in each epoch."""
+
+
 def data_card(text: str) -> dict[str, Any]:
     """What `jobs.data.card` adds to the section."""
     record = {"id": digest("record"), "line": 7, "answer": "balance", "question": [[text, False], [" now", True]]}
     pairs = {"examples": 30, "shown": [{"task": "intent", "rule": None, "left": record, "right": record}]}
-    mixture = [
-        {
-            "epoch": epoch, "task": task, "examples": 395, "of": 395, "uses": 1.0, "share": 0.5, "tokens": 98_750,
-            "supervised_tokens": 1_604, "token_share": 0.5,
-        }
-        for epoch in (1, 2)
-        for task in ("intent", "general")
-    ]  # fmt: skip
     counts = {"train": 395, "held_out": 200, "dev": 0}
     rules = [
         {"rule": "duplicate", "dropped": 14, "marked": 0, "meaning": f"came before {text}", "way_out": "look at it"},
@@ -146,7 +149,6 @@ def data_card(text: str) -> dict[str, Any]:
         "rules": rules,
         "languages": [{"language": "en", **counts}],
         "difficulties": [{"difficulty": "hard", **counts}],
-        "mixture": mixture,
         "near_duplicates": pairs,
         "boundary": pairs,
         "overlaps": pairs,
@@ -175,6 +177,7 @@ def train_section() -> dict[str, Any]:
         "gradient_accumulation_steps": 2,
         "world_size": 1,
         "counts": {"steps": 96, "supervised_tokens": 3208, "final_loss": 0.051, "template_hash": digest("template")},
+        "mixture": MIXTURE,
         "curve": curve,
         "seconds": {"load": 3.1, "train": 104.0},
     }

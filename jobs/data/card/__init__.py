@@ -9,25 +9,21 @@ from jobs.data.card.columns import difficulties, languages, mended, personal, ru
 from jobs.data.card.limit import within
 from jobs.data.card.noise import suspects
 from jobs.data.card.pairs import boundary_pairs, near_duplicates, overlaps
-from jobs.data.card.weights import mixture_rows
 from jobs.data.gather import Gathered
 from jobs.data.prepare import Prepared
-from sftjobs.plan.configs import DataConfig, MixtureConfig
+from sftjobs.plan.configs import DataConfig
 
 __all__ = ["card", "within"]
 
 
-def card(
-    found: Gathered, prepared: Prepared, config: DataConfig, mixture: MixtureConfig | None = None
-) -> dict[str, Any]:
-    """Fields `rules`, `languages`, `difficulties`, `mixture`, `near_duplicates`, `boundary`, `overlaps`, `noise`,
-    `pii`, `mended`, `residue`; see docs/report.md."""
+def card(found: Gathered, prepared: Prepared, config: DataConfig) -> dict[str, Any]:
+    """Fields `rules`, `languages`, `difficulties`, `near_duplicates`, `boundary`, `overlaps`, `noise`, `pii`, `mended`,
+    `residue`; see docs/report.md."""
     table = found.table
     return {
         "rules": rules(table, len(found.bad)),
         "languages": languages(table),
         "difficulties": difficulties(table),
-        "mixture": mixture_rows(table, mixture, config.seed),
         "near_duplicates": near_duplicates(table, config.seed),
         "boundary": boundary_pairs(table, prepared.likeness, config.seed),
         "overlaps": overlaps(table, config.seed),

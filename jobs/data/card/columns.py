@@ -17,7 +17,7 @@ _NUMBERED = re.compile(r"(\d[\d,]*) (\w+)")
 
 def rules(table: Table, bad: int) -> list[Row]:
     """Every rule that dropped or marked something: records dropped, kept examples marked, meaning, way out."""
-    gone = ({"bad_record": bad} if bad else {}) | dropped(table, np.ones(len(table), bool))
+    gone = ({"bad_record": bad} if bad else {}) | dropped(table)
     marked = flagged(table)
     return [
         {

@@ -1,4 +1,4 @@
-"""What each epoch will hold, for the data card."""
+"""What each epoch will hold, for `sftjobs check`; training reports it for what it has trained."""
 
 from typing import Any
 
