@@ -26,6 +26,15 @@ def in_the_middle(run: ClusterRun, since: int | None = None) -> int:
     return newest_save(run)
 
 
+def goes_on(run: ClusterRun) -> None:
+    """Wait until training has saved something new or has ended well: what is left of it may be less than a save."""
+    start = newest_save(run)
+    run.until(
+        lambda: newest_save(run) >= start + FRESH_STEPS or run.stage_state("train") == "succeeded",
+        f"a checkpoint after step {start + FRESH_STEPS}, or the end of training",
+    )
+
+
 @dataclass
 class Disturbance:
     """Filled when the block has ended and training goes on."""
@@ -64,7 +73,6 @@ def attempt_kept(run: ClusterRun) -> Iterator[int]:
     saved = in_the_middle(run)
     number = len(run.whole.attempts("train", run.name)) - 1
     yield saved
-    if run.stage_state("train") != "succeeded":
-        in_the_middle(run)
+    goes_on(run)
     attempts = run.whole.attempts("train", run.name)
     assert len(attempts) == number + 1, [attempt.result for attempt in attempts]
