@@ -16,8 +16,8 @@ from sftjobs import build_info
 PACKAGES = {
     "controller": ("sftjobs",),
     "data": ("sftjobs.agent", "jobs.data", "jobs.lm"),
-    "train": ("sftjobs.agent", "jobs.train", "jobs.lm"),
-    "eval": ("sftjobs.agent", "jobs.eval", "jobs.lm"),
+    "train": ("sftjobs.agent", "jobs.train", "jobs.lm", "jobs.answers"),
+    "eval": ("sftjobs.agent", "jobs.eval", "jobs.lm", "jobs.answers"),
 }
 TOOLS = ("gcc", "g++", "ssh", "sshd")
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from jobs.answers.parse import parser
 from jobs.eval.examples import read_examples, read_prompt
 from jobs.eval.lines import write_lines
-from jobs.eval.parse import parser
 from jobs.eval.score import Prediction, confusion, predict, scores
 from jobs.lm.device import planned_device
 from jobs.lm.generate import Generation, generate
@@ -34,29 +34,32 @@ def run(program: Program) -> None:
     torch.manual_seed(config.seed)
     examples = read_examples(program.input("data") / "held_out.jsonl")
     parse = parser(read_prompt(program.input("data") / "prompt.json"))
+    metrics = [metric.name for metric in config.metrics]
     # Before a minute is spent on generation: every expected answer must be readable.
     for example in examples:
-        predict(example, "", parse, config.metrics)
+        predict(example, "", parse, metrics)
 
     tokenizer = load_tokenizer(program.input("model"))
     renderer = Renderer(tokenizer)
     prompts = renderer.prompts([example.messages for example in examples])
     model = _load(program, config)
-    print(f"{len(examples):,} examples | at most {config.max_new_tokens} new tokens | {model.device}", flush=True)
+    print(
+        f"{len(examples):,} examples | at most {config.decoding.max_new_tokens} new tokens | {model.device}", flush=True
+    )
     program.progress("generate", 0, len(prompts))
     generation = generate(
         model,
         prompts,
         stop_ids=renderer.stop_ids,
-        max_new_tokens=config.max_new_tokens,
+        max_new_tokens=config.decoding.max_new_tokens,
         batch_size=program.plan.operation.batch_size,
         on_progress=lambda done: program.progress("generate", done, len(prompts)),
         stop_requested=lambda: program.stop_requested,
     )
 
     texts = _texts(tokenizer, generation)
-    predictions = [predict(example, text, parse, config.metrics) for example, text in zip(examples, texts, strict=True)]
-    result = scores(predictions, config.metrics, renderer.template_hash)
+    predictions = [predict(example, text, parse, metrics) for example, text in zip(examples, texts, strict=True)]
+    result = scores(predictions, metrics, renderer.template_hash)
     write_lines(program.content / "predictions.jsonl", predictions)
     (program.content / "scores.json").write_bytes(readable(result))
     program.write_counts(_counts(result))
@@ -82,7 +85,7 @@ def _texts(tokenizer: PreTrainedTokenizerBase, generation: Generation) -> list[s
 def _beyond(model: PreTrainedModel, prompts: list[list[int]], config: EvalConfig) -> int:
     """Prompts that leave no room for the longest answer in the model's context."""
     context = getattr(model.config, "max_position_embeddings", None)
-    return 0 if context is None else sum(len(prompt) + config.max_new_tokens > context for prompt in prompts)
+    return 0 if context is None else sum(len(prompt) + config.decoding.max_new_tokens > context for prompt in prompts)
 
 
 def _counts(result: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Predictions to numbers: metrics with intervals, by task and by label, and how many answers could be read."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from jobs.answers.metrics import METRICS
+from jobs.answers.parse import Parser
 from jobs.eval.examples import Example
-from jobs.eval.parse import Parsed, Parser
 from jobs.eval.statistics import wilson
 from sftjobs.errors import DataError
 
@@ -16,28 +17,6 @@ UNREADABLE = "(unreadable)"
 
 Prediction = dict[str, Any]
 """One line of predictions.jsonl."""
-
-
-def accuracy(expected: Parsed, found: Parsed) -> bool:
-    """The answer, repaired where that needs no guess, is the expected one."""
-    return found.how != "failed" and same(found.value, expected.value)
-
-
-def exact_match(expected: Parsed, found: Parsed) -> bool:
-    """The answer is in the format as it stands, and it is the expected one (blanks around it aside)."""
-    return found.how == "strict" and same(found.value, expected.value)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equality of JSON values: 1 is 1.0, but true is not 1 (in Python it is)."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
-METRICS: dict[str, Callable[[Parsed, Parsed], bool]] = {"accuracy": accuracy, "exact_match": exact_match}
 
 
 def predict(example: Example, text: str, parse: Parser, metrics: Sequence[str]) -> Prediction:

@@ -6,9 +6,12 @@
     jobs.data                 model, task.<t>, general?,         train.jsonl, held_out.jsonl, dev.jsonl?,
                               held_out?, against.<n>?, waive?,   ledger.parquet, review.csv, prompt.json,
                               corrections?, flagged_words?       croissant.json
-    jobs.train                model, data                        model/ (Hugging Face folder), adapter/ (method lora)
-    jobs.eval                 model, data                        predictions.jsonl, scores.json
-    jobs.eval.compare         base, tuned, previous?             comparison.json, bad_cases.jsonl
+    jobs.train                model, data, metric.<n>?           model/ (Hugging Face folder), adapter/ (method lora)
+    jobs.eval                 model, data, metric.<n>?,          predictions.jsonl, scores.json
+                              trained_on?
+    jobs.eval.baselines       model, data, metric.<n>?           <baseline>/predictions.jsonl, <baseline>/scores.json
+    jobs.eval.compare         base, tuned, tuned-<n>?, data,     comparison.json, bad_cases.jsonl
+                              baselines?, previous?
 
 Everything here enters the stage key. Files under info/ (`report/<section>.json`, metrics.jsonl) do not.
 """
@@ -18,9 +21,10 @@ from typing import Any, Literal
 from sftjobs.model import Document
 from sftjobs.spec.clean import CleanSpec
 from sftjobs.spec.data import ColumnMap, DecontaminateSpec, DenoiseSpec, DuplicatesSpec, MixSpec, Shape, SourceFormat
+from sftjobs.spec.eval import Baseline, ServerSpec
 from sftjobs.spec.prompt import PromptSpec
 
-PROGRAM_VERSIONS: dict[str, int] = {"data": 2, "train": 2, "eval": 2}
+PROGRAM_VERSIONS: dict[str, int] = {"data": 2, "train": 3, "eval": 3}
 """Raised when the same inputs and config would give another result (tests/unit/test_program_versions.py asks)."""
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
@@ -36,7 +40,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "fasttext-predict",
     ),
     "train": ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors"),
-    "eval": ("torch", "transformers", "tokenizers", "scipy"),
+    "eval": ("torch", "transformers", "tokenizers", "scipy", "scikit-learn", "sacrebleu", "rouge-score"),
 }
 """Libraries whose version enters the key of a kind of stage."""
 
@@ -182,6 +186,38 @@ class LoraConfig(Document):
     target: Literal["all-linear", "attention"]
 
 
+class MetricConfig(Document):
+    """One metric of an evaluation."""
+
+    name: str
+    """Name in tables; of a metric that is built in, the metric itself."""
+    input: str | None = None
+    """Input with the file of a user's metric; None for one that is built in."""
+    function: str | None = None
+
+
+class DecodingConfig(Document):
+    """How an answer is made from a prompt."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int
+    server: ServerSpec | None = None
+    """None: transformers."""
+
+
+class DevConfig(Document):
+    """Looks at the dev set while training."""
+
+    every_steps: int
+    metric: MetricConfig | None = None
+    """What says which step is best, on generated answers; None: the loss of the answers."""
+    max_new_tokens: int
+    patience: int | None
+    max_examples: int
+
+
 class TrainConfig(Document):
     """One training. Steps, batch and learning rate are decided."""
 
@@ -202,18 +238,30 @@ class TrainConfig(Document):
     device: Device = "cpu"
     threads_per_process: int
     max_tokens: int
+    group_by_length: bool = False
+    packing: bool = False
+    dev: DevConfig | None = None
+    """None: there is no dev set."""
+    keep: Literal["best", "last"] = "last"
     seed: int
 
 
 class EvalConfig(Document):
     """Answers of one model to the held-out set, with scores."""
 
-    metrics: list[Literal["accuracy", "exact_match"]]
-    max_new_tokens: int
+    metrics: list[MetricConfig]
+    decoding: DecodingConfig
     device: Device = "cpu"
     """On `cuda` weights are bfloat16, on `cpu` float32: answers of one are never compared with answers of the other."""
     threads_per_process: int
     seed: int
+
+
+class BaselinesConfig(EvalConfig):
+    """What else the tuned model has to beat, on the same held-out examples."""
+
+    baselines: list[Baseline]
+    shots: int
 
 
 class CompareConfig(Document):

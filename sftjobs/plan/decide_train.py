@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from sftjobs.plan.arithmetic import optimizer_steps
-from sftjobs.plan.configs import DataCounts, LoraConfig, MixtureConfig, TrainConfig
+from sftjobs.plan.configs import DataCounts, DevConfig, LoraConfig, MetricConfig, MixtureConfig, TrainConfig
 from sftjobs.plan.sampler import GENERAL, Mixture
 from sftjobs.plan.types import Resources
 
@@ -14,6 +14,11 @@ LEARNING_RATE = {"lora": 5e-4, "full": 2e-5}
 MICRO_BATCH_CPU = 16
 MICRO_BATCH_GPU = 8
 MAX_AUTO_BATCH = 256
+TOKENS_PER_MICRO_BATCH = 4096
+"""Of the longest examples: bounds the memory of a forward pass."""
+DEV_LOOKS = 10
+SPARE_TOKENS = 8
+"""Generation for answers of known length may go on for so many tokens more than the longest one."""
 
 Reasons = dict[str, str]
 
@@ -31,7 +36,7 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
     if rate == "auto":
         rate = LEARNING_RATE[method]
         reasons["learning_rate"] = f"{rate:g} is where {method} usually works; see docs/train.md"
-    micro, accumulation = _batch(config, resources, total, reasons)
+    micro, accumulation = _batch(config, resources, counts, total, reasons)
     general = counts.tasks[GENERAL].examples if GENERAL in counts.tasks else 0
     mixture = MixtureConfig.model_validate(config["mixture"])
     draws = Mixture.of(mixture).draws({**domain, GENERAL: general})
@@ -57,6 +62,10 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         device=resources.device,
         threads_per_process=resources.threads_per_process,
         max_tokens=config["max_tokens"],
+        group_by_length=_group_by_length(config["group_by_length"], counts, reasons),
+        packing=config["packing"],
+        dev=_dev(config.get("dev"), steps, counts, reasons),
+        keep=_keep(config["keep"], counts, reasons),
         seed=config["seed"],
     )
     return decided, reasons, _summary(decided, resources, counts, draws, all_steps)
@@ -93,14 +102,16 @@ def _method(wanted: str, examples: int, reasons: Reasons) -> Any:
     return method
 
 
-def _batch(config: dict[str, Any], resources: Resources, examples: int, reasons: Reasons) -> tuple[int, int]:
+def _batch(
+    config: dict[str, Any], resources: Resources, counts: DataCounts, examples: int, reasons: Reasons
+) -> tuple[int, int]:
     """Micro batch size and accumulation."""
     world = resources.world_size
     wanted_global, wanted_micro = config["global_batch_size"], config["micro_batch_size"]
-    default_micro = MICRO_BATCH_GPU if resources.gpus_per_node else MICRO_BATCH_CPU
+    default_micro = _largest_micro_batch(resources, counts)
     if wanted_global == "auto" and wanted_micro == "auto":
         target = max(world, min(MAX_AUTO_BATCH, _power_of_two(math.isqrt(max(1, examples)))))
-        micro = max(1, min(default_micro, target // world))
+        micro = max(1, min(_power_of_two(default_micro), target // world))
         accumulation = max(1, target // (micro * world))
         batch = micro * accumulation * world
         reasons["global_batch_size"] = f"{batch} for {examples:,} examples: the power of two below the square root"
@@ -114,6 +125,60 @@ def _batch(config: dict[str, Any], resources: Resources, examples: int, reasons:
         reasons["micro_batch_size"] = f"largest divisor of {per_rank} examples per rank up to {default_micro}"
         return micro, per_rank // micro
     return wanted_micro, max(1, wanted_global // (wanted_micro * world))
+
+
+def _largest_micro_batch(resources: Resources, counts: DataCounts) -> int:
+    """Examples of about TOKENS_PER_MICRO_BATCH tokens; a prompt that all begin with counts once."""
+    most = MICRO_BATCH_GPU if resources.gpus_per_node else MICRO_BATCH_CPU
+    rest = max(1, counts.max_example_tokens - counts.common_prefix_tokens)
+    return max(1, min(most, (TOKENS_PER_MICRO_BATCH - counts.common_prefix_tokens) // rest))
+
+
+def _group_by_length(wanted: Any, counts: DataCounts, reasons: Reasons) -> bool:
+    if wanted != "auto":
+        return bool(wanted)
+    examples = sum(task.examples for task in counts.tasks.values())
+    mean = sum(task.tokens for task in counts.tasks.values()) / max(1, examples)
+    grouped = 2 * counts.common_prefix_tokens < mean
+    reasons["group_by_length"] = (
+        f"{counts.common_prefix_tokens:,} of {mean:,.0f} tokens, the mean of an example, are the same in all: "
+        + ("batches of similar length have less padding" if grouped else "there is little to pad")
+    )
+    return grouped
+
+
+def _dev(config: dict[str, Any] | None, steps: int, counts: DataCounts, reasons: Reasons) -> DevConfig | None:
+    if config is None or not counts.dev:
+        return None
+    every = config["every_steps"]
+    if every == "auto":
+        every = max(1, -(-steps // DEV_LOOKS))
+        reasons["dev.every_steps"] = f"{steps:,} steps in {DEV_LOOKS} parts"
+    return DevConfig(
+        every_steps=every,
+        metric=MetricConfig(**config["metrics"][0]) if config["by"] == "metric" else None,
+        max_new_tokens=max_new_tokens(config["max_new_tokens"], counts, {}),
+        patience=config["patience"],
+        max_examples=config["max_examples"],
+    )
+
+
+def _keep(wanted: str, counts: DataCounts, reasons: Reasons) -> Any:
+    if wanted != "auto":
+        return wanted
+    reasons["keep"] = (
+        f"there is a dev set of {counts.dev:,}" if counts.dev else "there is no dev set (data.dev_fraction)"
+    )
+    return "best" if counts.dev else "last"
+
+
+def max_new_tokens(wanted: Any, counts: DataCounts, reasons: Reasons) -> int:
+    """How long an answer may be."""
+    if wanted != "auto":
+        return int(wanted)
+    longest = counts.longest_answer_tokens
+    reasons["max_new_tokens"] = f"longest expected answer ({longest}) + {SPARE_TOKENS}"
+    return longest + SPARE_TOKENS
 
 
 def _power_of_two(number: int) -> int:

@@ -92,12 +92,13 @@ def _previous(name: str | None, store: Store) -> PreviousRun | None:
     if name is None:
         return None
     run_id = runs.find_run(store, name)
-    tuned = committed(runs.read_plan(store, run_id), store).get("train")
+    done = committed(runs.read_plan(store, run_id), store)
+    tuned, data = done.get("train"), done.get("data")
     if tuned is None:
         raise DataError(
             f"eval.compare_to: run {run_id} has no tuned model yet; finish it with `sftjobs resume {run_id}`"
         )
-    return PreviousRun(run_id=run_id, model=tuned.ref)
+    return PreviousRun(run_id=run_id, model=tuned.ref, data=None if data is None else data.ref)
 
 
 def _model_commit(model: str | ModelSpec) -> str | None:

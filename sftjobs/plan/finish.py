@@ -4,14 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sftjobs.plan.configs import CompareConfig, DataCounts, EvalConfig
-from sftjobs.plan.decide_train import decide_train
+from sftjobs.plan.configs import (
+    BaselinesConfig,
+    CompareConfig,
+    DataCounts,
+    DecodingConfig,
+    EvalConfig,
+    MetricConfig,
+)
+from sftjobs.plan.decide_train import decide_train, max_new_tokens
 from sftjobs.plan.key import key_json, stage_key
 from sftjobs.plan.types import ArtifactRef, FinishedInput, Manifest, RunPlan, StageInput, StageNode, StagePlan
 
 BOOTSTRAP_DRAWS = 10_000
-SPARE_TOKENS = 8
-"""Generation for answers of known length may go on for so many tokens more than the longest one."""
 
 Inputs = Mapping[str, tuple[ArtifactRef, Manifest]]
 """By name of the stage that made the artifact."""
@@ -72,37 +77,24 @@ def _train(node: StageNode, inputs: Inputs) -> Decided:
 def _eval(node: StageNode, inputs: Inputs) -> Decided:
     counts = _data_counts(inputs)
     reasons: dict[str, str] = {}
-    tokens = node.config["max_new_tokens"]
-    if tokens == "auto":
-        tokens = counts.longest_answer_tokens + SPARE_TOKENS
-        reasons["max_new_tokens"] = f"longest expected answer ({counts.longest_answer_tokens}) + {SPARE_TOKENS}"
-    config = EvalConfig(
-        metrics=_metrics(node.config["metrics"], counts.output_format),
-        max_new_tokens=tokens,
+    tokens = max_new_tokens(node.config["decoding"]["max_new_tokens"], counts, reasons)
+    more = {name: value for name, value in node.config.items() if name not in ("metrics", "decoding", "seed")}
+    finished = BaselinesConfig if more else EvalConfig
+    config = finished(
+        metrics=[MetricConfig(**one) for one in node.config["metrics"]],
+        decoding=DecodingConfig(**{**node.config["decoding"], "max_new_tokens": tokens}),
         device=node.resources.device,
         threads_per_process=node.resources.threads_per_process,
         seed=node.config["seed"],
+        **more,
     )
     summary = f"{counts.held_out:,} held-out examples | at most {tokens} new tokens"
     return Decided(config.model_dump(), reasons, summary)
 
 
 def _compare(node: StageNode, inputs: Inputs) -> Decided:
-    wanted = node.config["metrics"]
-    found = inputs["eval-base"][1].counts["metrics"]  # sorted by name, as every stored document
-    config = CompareConfig(
-        metric=next(iter(found)) if wanted == "auto" else wanted[0],
-        confidence=node.config["confidence"],
-        bootstrap_draws=BOOTSTRAP_DRAWS,
-        seed=node.config["seed"],
-    )
+    config = CompareConfig(**node.config, bootstrap_draws=BOOTSTRAP_DRAWS)
     return Decided(config.model_dump())
-
-
-def _metrics(wanted: str | list[Any], output_format: str) -> list[Any]:
-    if wanted != "auto":
-        return list(wanted)
-    return ["accuracy"] if output_format == "label" else ["exact_match"]
 
 
 def _data_counts(inputs: Inputs) -> DataCounts:
@@ -115,5 +107,6 @@ _DECIDE: dict[str, Callable[[StageNode, Inputs], Decided]] = {
     "jobs.data": _as_planned,
     "jobs.train": _train,
     "jobs.eval": _eval,
+    "jobs.eval.baselines": _eval,
     "jobs.eval.compare": _compare,
 }

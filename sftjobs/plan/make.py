@@ -1,9 +1,11 @@
 """`make`: run spec and facts -> the graph of stages. Pure: the same spec and facts give the same plan, byte for byte.
 
 import-data<n>? ─┐
-        import? ─┴─ data ── train ── eval-tuned ─┐
-           └────────┴────────────── eval-base ───┼── compare
-                                eval-previous? ──┘
+        import? ─┴─ data ─┬─ train ── eval-tuned ──┐
+           │              ├─ train-2? ─ eval-tuned-2? ┤   one for each of `train.seeds`
+           └──────────────┼──────── eval-base ─────┼── compare
+                          ├──────── baselines? ────┤
+                          └──────── eval-previous? ┘
 """
 
 from typing import Any
@@ -12,13 +14,15 @@ from sftjobs.plan.configs import (
     DataConfig,
     DatasetImportConfig,
     ImportConfig,
+    MetricConfig,
     MixtureConfig,
     SelectConfig,
     SourceConfig,
 )
-from sftjobs.plan.types import Facts, Operation, Resources, RunPlan, StageInput, StageNode
+from sftjobs.plan.types import Facts, Operation, PreviousRun, Resources, RunPlan, StageInput, StageNode
 from sftjobs.spec.columns import output_column
 from sftjobs.spec.data import SourceSpec, TaskSpec
+from sftjobs.spec.eval import Baseline, UserMetric
 from sftjobs.spec.formats import format_of
 from sftjobs.spec.input_places import (
     FLAGGED_WORDS,
@@ -26,6 +30,8 @@ from sftjobs.spec.input_places import (
     HELD_OUT,
     WAIVE,
     against_input,
+    data_places,
+    metric_input,
     places,
     task_input,
     value_at,
@@ -36,6 +42,8 @@ from sftjobs.spec.run import ModelSpec, RunSpec, StageResources
 
 TOKENIZER_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
 """The files of a model folder that hold config, tokenizer and chat template."""
+BASELINES = "baselines"
+"""Name of the stage that answers with each of `eval.baselines`."""
 
 
 def make(spec: RunSpec, facts: Facts) -> RunPlan:
@@ -48,13 +56,19 @@ def make(spec: RunSpec, facts: Facts) -> RunPlan:
         model = StageInput(stage=importing.name)
     imported = _dataset_stages(spec, facts)
     stages += list(imported.values())
-    stages += [_data_stage(spec, model, imported), _train_stage(spec, model)]
+    stages += [_data_stage(spec, model, imported)]
+    stages += [_train_stage(spec, model, number) for number in range(1, spec.train.seeds + 1)]
     stages += [_eval_stage(spec, "eval-base", model)]
-    stages += [_eval_stage(spec, "eval-tuned", StageInput(stage="train", folder="model"))]
-    compared = {"base": "eval-base", "tuned": "eval-tuned"}
+    compared = {"base": "eval-base"}
+    if baselines(spec):
+        stages += [_baselines_stage(spec, model)]
+        compared["baselines"] = BASELINES
+    for number in range(1, spec.train.seeds + 1):
+        name = numbered("eval-tuned", number)
+        stages += [_eval_stage(spec, name, StageInput(stage=numbered("train", number), folder="model"))]
+        compared[numbered("tuned", number)] = name
     if facts.previous is not None:
-        previous = StageInput(artifact=facts.previous.model, folder="model")
-        stages += [_eval_stage(spec, "eval-previous", previous)]
+        stages += [_previous_stage(spec, facts.previous)]
         compared["previous"] = "eval-previous"
     stages += [_compare_stage(spec, compared)]
     return RunPlan(
@@ -182,9 +196,9 @@ def _present(name: str, path: str | None) -> str | None:
 
 
 def _data_stage(spec: RunSpec, model: StageInput, imported: dict[str, StageNode]) -> StageNode:
-    names = [name for name in places(spec) if name != "model"]
     inputs = {
-        name: StageInput(stage=imported[name].name) if name in imported else StageInput(external=name) for name in names
+        name: StageInput(stage=imported[name].name) if name in imported else StageInput(external=name)
+        for name in data_places(spec)
     }
     inputs["model"] = model.model_copy(update={"include": TOKENIZER_FILES})
     return StageNode(
@@ -213,45 +227,130 @@ def _source(name: str, source: SourceSpec, prompt: PromptSpec) -> SourceConfig:
     )
 
 
-def _train_stage(spec: RunSpec, model: StageInput) -> StageNode:
+def numbered(name: str, number: int) -> str:
+    """Name of what belongs to the `number`th seed; the first one has none."""
+    return name if number == 1 else f"{name}-{number}"
+
+
+def _train_stage(spec: RunSpec, model: StageInput, number: int) -> StageNode:
     """Its config is the spec's until the data is known; `finish` makes a TrainConfig of it."""
-    resources = _resources(spec.resources.train)
-    config = spec.train.model_dump(exclude={"checkpoint_every_s", "keep", "epochs"})
+    train = spec.train
+    config = train.model_dump(exclude={"checkpoint_every_s", "epochs", "seeds", "report_to"})
     config["mixture"] = mixture_config(spec).model_dump()
     config["max_tokens"] = spec.data.max_tokens
-    config["seed"] = spec.seed
+    config["seed"] = spec.seed + number - 1
+    needed = ["train.jsonl", "prompt.json"]
+    on_answers = spec.data.dev_fraction is not None and train.dev.by == "metric"
+    if spec.data.dev_fraction is None:
+        del config["dev"]
+    else:
+        needed.append("dev.jsonl")
+        config["dev"] |= {"metrics": metrics(spec)[:1], "max_new_tokens": spec.eval.max_new_tokens}
     return StageNode(
-        name="train",
+        name=numbered("train", number),
         kind="train",
         program="jobs.train",
         config=config,
-        inputs={"model": model, "data": StageInput(stage="data", include=["train.jsonl", "prompt.json"])},
-        resources=resources,
-        operation=_operation(spec, checkpoint_every_s=spec.train.checkpoint_every_s),
+        inputs={
+            "model": model,
+            "data": StageInput(stage="data", include=needed),
+            **(_metric_inputs(metrics(spec)[:1]) if on_answers else {}),
+        },
+        resources=_resources(spec.resources.train),
+        operation=_operation(
+            spec,
+            checkpoint_every_s=train.checkpoint_every_s,
+            batch_size=spec.eval.batch_size,
+            report_to=train.report_to,
+        ),
     )
 
 
-def _eval_stage(spec: RunSpec, name: str, model: StageInput) -> StageNode:
-    config = {"metrics": spec.eval.metrics, "max_new_tokens": spec.eval.max_new_tokens, "seed": spec.seed}
+def metrics(spec: RunSpec) -> list[dict[str, Any]]:
+    """What each metric of `eval.metrics` is (MetricConfig); the first one decides."""
+    prompt = spec.prompt
+    assert isinstance(prompt, PromptSpec)
+    if spec.eval.metrics == "auto":
+        name = "accuracy" if prompt.output.format == "label" else "exact_match"
+        return [MetricConfig(name=name).model_dump()]
+    return [_metric(index, one).model_dump() for index, one in enumerate(spec.eval.metrics)]
+
+
+def _metric(index: int, one: str | UserMetric) -> MetricConfig:
+    if isinstance(one, str):
+        return MetricConfig(name=one)
+    return MetricConfig(name=one.name or one.function, input=metric_input(index), function=one.function)
+
+
+def _metric_inputs(wanted: list[dict[str, Any]]) -> dict[str, StageInput]:
+    return {one["input"]: StageInput(external=one["input"]) for one in wanted if one["input"] is not None}
+
+
+def baselines(spec: RunSpec) -> list[Baseline]:
+    """What the tuned model has to beat, besides its base."""
+    wanted = spec.eval.baselines
+    if wanted != "auto":
+        return list(wanted)
+    assert isinstance(spec.prompt, PromptSpec)
+    return ["likelihood", "few_shot", "classic"] if spec.prompt.output.format == "label" else ["few_shot"]
+
+
+def _decoding(spec: RunSpec) -> dict[str, Any]:
+    """DecodingConfig, but that `max_new_tokens` may still be `auto`."""
+    eval_ = spec.eval
+    server = None if eval_.engine == "transformers" else eval_.engine.model_dump()
+    found = {name: getattr(eval_, name) for name in ("max_new_tokens", "temperature", "top_p")}
+    return {**found, "seed": spec.seed, "server": server}
+
+
+def _eval_stage(
+    spec: RunSpec, name: str, model: StageInput, more_inputs: dict[str, StageInput] | None = None
+) -> StageNode:
+    wanted = metrics(spec)
     return StageNode(
         name=name,
         kind="eval",
         program="jobs.eval",
-        config=config,
-        inputs={"model": model, "data": StageInput(stage="data", include=["held_out.jsonl", "prompt.json"])},
+        config={"metrics": wanted, "decoding": _decoding(spec), "seed": spec.seed},
+        inputs={
+            "model": model,
+            "data": StageInput(stage="data", include=["held_out.jsonl", "prompt.json"]),
+            **_metric_inputs(wanted),
+            **(more_inputs or {}),
+        },
         resources=_resources(spec.resources.eval),
         operation=_operation(spec, batch_size=spec.eval.batch_size),
     )
 
 
+def _previous_stage(spec: RunSpec, previous: PreviousRun) -> StageNode:
+    """It is told what that model was trained on: nothing of it may be held out here."""
+    trained_on = StageInput(artifact=previous.data, include=["train.jsonl"])
+    more = {} if previous.data is None else {"trained_on": trained_on}
+    return _eval_stage(spec, "eval-previous", StageInput(artifact=previous.model, folder="model"), more)
+
+
+def _baselines_stage(spec: RunSpec, model: StageInput) -> StageNode:
+    stage = _eval_stage(spec, BASELINES, model)
+    data = StageInput(stage="data", include=["train.jsonl", "held_out.jsonl", "prompt.json"])
+    return stage.model_copy(
+        update={
+            "program": "jobs.eval.baselines",
+            "config": {**stage.config, "baselines": baselines(spec), "shots": spec.eval.shots},
+            "inputs": {**stage.inputs, "data": data},
+        }
+    )
+
+
 def _compare_stage(spec: RunSpec, compared: dict[str, str]) -> StageNode:
-    config = {"confidence": spec.eval.confidence, "metrics": spec.eval.metrics, "seed": spec.seed}
+    config = {"metric": metrics(spec)[0]["name"], "confidence": spec.eval.confidence, "seed": spec.seed}
+    data = StageInput(stage="data", include=["train.jsonl"])
     return StageNode(
         name="compare",
         kind="eval",
         program="jobs.eval.compare",
         config=config,
-        inputs={role: StageInput(stage=stage) for role, stage in compared.items()},
+        inputs={**{role: StageInput(stage=stage) for role, stage in compared.items()}, "data": data},
         resources=_resources(spec.resources.eval),
         operation=_operation(spec),
     )

@@ -51,6 +51,8 @@ class PreviousRun(Document):
     run_id: str
     model: ArtifactRef
     """Artifact of its train stage."""
+    data: ArtifactRef | None = None
+    """Artifact of its data stage: what it was trained on."""
 
 
 class Facts(Document):
@@ -114,6 +116,8 @@ class Operation(Document):
     grace_s: int = 120
     batch_size: int = 16
     """Examples per generation batch (eval)."""
+    report_to: list[str] = []
+    """Trackers that training sends its metrics to as well."""
     secrets: dict[str, str] = {}
     """Name of a secret the program needs -> environment variable that holds it, e.g. `hub_token`."""
 

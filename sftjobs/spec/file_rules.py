@@ -11,7 +11,15 @@ from sftjobs.spec import lines
 from sftjobs.spec.columns import first_columns, output_column
 from sftjobs.spec.data import SourceSpec
 from sftjobs.spec.formats import SUFFIXES, format_of
-from sftjobs.spec.input_places import CORRECTIONS, FLAGGED_WORDS, WAIVE, against_input, places, value_at
+from sftjobs.spec.input_places import (
+    CORRECTIONS,
+    FLAGGED_WORDS,
+    WAIVE,
+    against_input,
+    metric_input,
+    places,
+    value_at,
+)
 from sftjobs.spec.paths import absolute, missing
 from sftjobs.spec.places import hub_data, is_local
 from sftjobs.spec.source import Written
@@ -101,10 +109,11 @@ def _is_folder(path: Path) -> bool:
 
 
 def other_files(written: Written, check_files: bool) -> Problems:
-    """Files beside the data: texts not to overlap, waived ids, corrections, flagged words."""
+    """Files beside the data: texts not to overlap, waived ids, corrections, flagged words, metrics."""
     found = places(written.spec)
     against = [against_input(i) for i in range(len(written.spec.data.decontaminate.against))]
-    for name in (*against, WAIVE, CORRECTIONS, FLAGGED_WORDS):
+    metrics = [metric_input(i) for i in range(len(written.spec.eval.metrics))]
+    for name in (*against, WAIVE, CORRECTIONS, FLAGGED_WORDS, *metrics):
         if name not in found:
             continue
         path = str(value_at(written.spec, found[name]))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sftjobs.spec.eval import UserMetric
 from sftjobs.spec.lines import Path
 from sftjobs.spec.run import RunSpec
 
@@ -20,10 +21,22 @@ def against_input(index: int) -> str:
     return f"against.{index}"
 
 
+def metric_input(index: int) -> str:
+    return f"metric.{index}"
+
+
 def places(spec: RunSpec) -> dict[str, Path]:
-    """Input name -> path of keys in run.yaml, for every input of the data stage that is given, and the model."""
+    """Input name -> path of keys in run.yaml, for every external input that is given."""
+    found: dict[str, Path] = {"model": ("model", "path"), **data_places(spec)}
+    wanted = [] if spec.eval.metrics == "auto" else spec.eval.metrics
+    own = [i for i, one in enumerate(wanted) if isinstance(one, UserMetric)]
+    return found | {metric_input(i): ("eval", "metrics", i, "file") for i in own}
+
+
+def data_places(spec: RunSpec) -> dict[str, Path]:
+    """Those of the data stage, without the model."""
     data = spec.data
-    found: dict[str, Path] = {"model": ("model", "path")}
+    found: dict[str, Path] = {}
     found |= {task_input(name): ("data", "tasks", name, "path") for name in data.tasks}
     found |= {GENERAL: ("data", "general", "path"), HELD_OUT: ("data", "held_out", "path")}
     found |= {against_input(i): ("data", "decontaminate", "against", i) for i in range(len(data.decontaminate.against))}

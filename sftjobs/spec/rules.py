@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 from sftjobs import names
 from sftjobs.errors import Problem
-from sftjobs.spec import file_rules, prompt_rules
+from sftjobs.spec import eval_rules, file_rules, prompt_rules
 from sftjobs.spec.input_places import places, value_at
 from sftjobs.spec.places import hub_data
 from sftjobs.spec.run import RunSpec, StageResources
 from sftjobs.spec.secret import FromEnv
 from sftjobs.spec.source import Written
 
-STAGES = ("import", "data", "train", "eval-base", "eval-tuned", "compare")
+STAGES = ("import", "data", "train", "eval-base", "eval-tuned", "baselines", "compare")
 STAGE_OF_PREVIOUS = "eval-previous"
 """Only there with `eval.compare_to`."""
 RESERVED_TASK = "general"
@@ -26,11 +26,12 @@ def problems(written: Written, check_files: bool = True) -> Problems:
     """Everything that the rules find."""
     for rule in (
         run_name, job_names, secrets, store, model, task_names, held_out, selection, label_limits, lora, batch,
-        processes, one_rank, metrics, compare_to,
+        processes, one_rank, dev,
     ):  # fmt: skip
         yield from rule(written)
     if written.prompt_source is not None:
         yield from prompt_rules.problems(written.prompt, written.prompt_source)
+    yield from eval_rules.problems(written)
     yield from file_rules.problems(written, check_files)
 
 
@@ -52,6 +53,8 @@ def job_names(written: Written) -> Problems:
     retries = spec.retries
     attempts = max(99, retries.infrastructure + retries.hang + retries.out_of_memory + retries.user_error)
     stages = [*STAGES, STAGE_OF_PREVIOUS] if spec.eval.compare_to else list(STAGES)
+    if spec.train.seeds > 1:
+        stages.append(f"eval-tuned-{spec.train.seeds}")
     stages += [f"import-data{i + 1}" for i, one in enumerate(_sources(spec)) if hub_data(one)]
     stage = max(stages, key=len)
     room = names.MAX_JOB_NAME - len(f"-{stage}-a{attempts}")
@@ -210,25 +213,16 @@ def one_rank(written: Written) -> Problems:
                 yield written.run.problem(("resources", kind, field), message)
 
 
-def metrics(written: Written) -> Problems:
-    """Accuracy is of labels."""
-    wanted = written.spec.eval.metrics
-    if wanted == "auto":
+def dev(written: Written) -> Problems:
+    """Looks need a dev set."""
+    train, fraction = written.spec.train, written.spec.data.dev_fraction
+    if fraction is not None:
         return
-    where = ("eval", "metrics")
-    if len(set(wanted)) < len(wanted):
-        yield written.run.problem(where, "a metric is listed twice; list each once")
-    form = written.output_format
-    if "accuracy" in wanted and form not in (None, "label"):
-        message = f"accuracy is for labels, but output.format of the prompt is {form}; use exact_match"
-        yield written.run.problem(where, message)
-
-
-def compare_to(written: Written) -> Problems:
-    """Another run."""
-    if written.spec.eval.compare_to == written.spec.name:
-        message = "this is the run itself; name an earlier run (`sftjobs ls` lists them) or remove the key"
-        yield written.run.problem(("eval", "compare_to"), message)
+    way_out = "set data.dev_fraction: 0.1 to set a tenth aside"
+    if train.keep == "best":
+        yield written.run.problem(("train", "keep"), f"best needs a dev set; {way_out}, or use last")
+    if "dev" in train.model_fields_set:
+        yield written.run.problem(("train", "dev"), f"has no effect without a dev set; {way_out}")
 
 
 def _processes(resources: StageResources) -> int:

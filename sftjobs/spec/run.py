@@ -6,9 +6,11 @@ from pydantic import Field
 
 from sftjobs.model import Document
 from sftjobs.spec.data import DataSpec
-from sftjobs.spec.numbers import Auto, Positive
+from sftjobs.spec.eval import EvalSpec
+from sftjobs.spec.numbers import Positive
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.secret import FromEnv
+from sftjobs.spec.train import TrainSpec
 
 
 class StoreSpec(Document):
@@ -35,67 +37,6 @@ class ModelSpec(Document):
     """Number format in which an imported model (GGUF, hub) is kept in the store."""
     token: FromEnv | None = None
     """Token for a gated model on the hub; only the import stage reads it."""
-
-
-class LoraSpec(Document):
-    """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685)."""
-
-    rank: Positive = 16
-    """Rank r of the update."""
-    alpha: Positive = 32
-    """Scale: the update is multiplied by alpha / rank."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout on the adapter's input."""
-    target: Literal["all-linear", "attention"] = "all-linear"
-    """Which layers: every linear layer but the head, or the attention projections only."""
-
-
-class TrainSpec(Document):
-    """How the model is tuned."""
-
-    method: Literal["auto", "lora", "full"] = "auto"
-    """`lora` or `full`; `auto` decides by the number of examples and says why."""
-    learning_rate: Auto | Annotated[float, Field(gt=0)] = "auto"
-    """Peak learning rate; `auto`: 5e-4 for lora, 2e-5 for full."""
-    epochs: Annotated[float, Field(gt=0, le=1000)] = 2.0
-    """Passes over each task that does not set its own; 1.5 is one pass and a half that the seed chooses."""
-    global_batch_size: Auto | Positive = "auto"
-    """Examples per optimizer step over all ranks: micro batch x accumulation x world size."""
-    micro_batch_size: Auto | Positive = "auto"
-    """Examples per rank and forward pass."""
-    max_steps: Positive | None = None
-    """Stop after so many optimizer steps, if fewer than the epochs give."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the steps over which the learning rate rises."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls after the warm-up."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """AdamW weight decay."""
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients are scaled down to this norm."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward and backward pass; `bfloat16` is autocast over float32 weights."""
-    lora: LoraSpec = LoraSpec()
-    """Settings of method `lora`."""
-    keep: Literal["last"] = "last"
-    """Which weights become the tuned model: those of the last step."""
-    checkpoint_every_s: Annotated[int, Field(ge=1)] = 120
-    """Seconds of training between checkpoints: the most that a crash can cost. Not part of the stage key."""
-
-
-class EvalSpec(Document):
-    """How models are compared."""
-
-    metrics: Auto | Annotated[list[Literal["accuracy", "exact_match"]], Field(min_length=1)] = "auto"
-    """`auto`: accuracy for labels, exact match otherwise. The first one decides the verdict."""
-    compare_to: str | None = None
-    """Name or id of an earlier run: its tuned model is evaluated on the same held-out set."""
-    max_new_tokens: Auto | Positive = "auto"
-    """`auto`: the longest expected answer in the held-out set (or longest label) + 8 tokens."""
-    batch_size: Positive = 16
-    """Examples per generation batch. Not part of the stage key."""
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-    """Level of the intervals."""
 
 
 class StageResources(Document):

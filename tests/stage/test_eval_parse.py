@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs.eval.parse import FAILED, Parsed, parser
+from jobs.answers.parse import FAILED, Parsed, parser
 from sftjobs.errors import DataError
 from sftjobs.spec.prompt import OutputSpec, PromptSpec
 

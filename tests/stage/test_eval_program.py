@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from jobs.answers.metrics import same
+from jobs.answers.parse import parser
 from jobs.eval.__main__ import run
 from jobs.eval.examples import Example
-from jobs.eval.parse import parser
-from jobs.eval.score import UNREADABLE, by_label, confusion, predict, same, scores
+from jobs.eval.score import UNREADABLE, by_label, confusion, predict, scores
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import EvalConfig
 from sftjobs.plan.types import Operation

@@ -3,10 +3,10 @@
 import random
 from typing import Any
 
+from jobs.answers.parse import parser
 from jobs.eval.bad_cases import bad_cases, for_report
 from jobs.eval.examples import Example
 from jobs.eval.pairs import Pair, compare, one_model
-from jobs.eval.parse import parser
 from jobs.eval.score import Prediction, confusion, predict, scores
 from sftjobs.canonical import digest
 from sftjobs.plan.configs import CompareConfig

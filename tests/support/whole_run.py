@@ -60,6 +60,7 @@ data:
   held_out: {{path: held_out.jsonl}}
 train:
   {{learning_rate: 1e-2, method: lora, epochs: 20, max_steps: {STEPS}, global_batch_size: 8, checkpoint_every_s: 1}}
+eval: {{baselines: []}}
 resources:
   parallel_stages: 2
   data: {{threads_per_process: 1}}

@@ -1,0 +1,84 @@
+"""The part of run.yaml about training."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sftjobs.model import Document
+from sftjobs.spec.numbers import Auto, Positive
+
+Tracker = Literal["mlflow", "tensorboard", "wandb"]
+
+
+class LoraSpec(Document):
+    """Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: Positive = 16
+    """Rank r of the update."""
+    alpha: Positive = 32
+    """Scale: the update is multiplied by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the adapter's input."""
+    target: Literal["all-linear", "attention"] = "all-linear"
+    """Which layers: every linear layer but the head, or the attention projections only."""
+
+
+class DevSpec(Document):
+    """Looks at the dev set (`data.dev_fraction`) while training."""
+
+    every_steps: Auto | Positive = "auto"
+    """Optimizer steps from one look to the next; `auto`: ten looks in all."""
+    by: Literal["loss", "metric"] = "loss"
+    """What says which step is best: the loss of the answers, or the first of `eval.metrics` on generated answers
+    (slower)."""
+    patience: Positive | None = None
+    """Stop after so many looks in a row that are no better than the best; unset: never."""
+    max_examples: Positive = 200
+    """Look at no more than so many, chosen by the seed."""
+
+
+class TrainSpec(Document):
+    """How the model is tuned."""
+
+    method: Literal["auto", "lora", "full"] = "auto"
+    """`lora` or `full`; `auto` decides by the number of examples and says why."""
+    learning_rate: Auto | Annotated[float, Field(gt=0)] = "auto"
+    """Peak learning rate; `auto`: 5e-4 for lora, 2e-5 for full."""
+    epochs: Annotated[float, Field(gt=0, le=1000)] = 2.0
+    """Passes over each task that does not set its own; 1.5 is one pass and a half that the seed chooses."""
+    global_batch_size: Auto | Positive = "auto"
+    """Examples per optimizer step over all ranks: micro batch x accumulation x world size."""
+    micro_batch_size: Auto | Positive = "auto"
+    """Examples per rank and forward pass; `auto`: as many as have about 4,096 tokens, at most 16 (8 on a GPU)."""
+    group_by_length: Auto | bool = "auto"
+    """Make batches of examples of similar length: less padding, and batches that are less mixed. `auto`: if most of
+    an example is not the prompt that all examples start with."""
+    packing: bool = False
+    """Lay each micro batch out as one row without padding, for attention kernels that know where an example ends
+    (GPU). Not for models with layers that look past the end of an example."""
+    max_steps: Positive | None = None
+    """Stop after so many optimizer steps, if fewer than the epochs give."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps over which the learning rate rises."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW weight decay."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this norm."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward and backward pass. `bfloat16` is autocast: what is trained stays float32."""
+    lora: LoraSpec = LoraSpec()
+    """Settings of method `lora`."""
+    dev: DevSpec = DevSpec()
+    """Looks at the dev set while training."""
+    keep: Auto | Literal["best", "last"] = "auto"
+    """Which weights become the tuned model: those of the best look at the dev set, or those of the last step. `auto`:
+    the best if there is a dev set."""
+    seeds: Annotated[int, Field(ge=1, le=20)] = 1
+    """Train so many times with different seeds. With one, the intervals cover the choice of held-out examples only."""
+    report_to: list[Tracker] = []
+    """Send loss and dev results to these too; they find their server and key in the environment variables that they
+    document. Not part of the stage key."""
+    checkpoint_every_s: Annotated[int, Field(ge=1)] = 120
+    """Seconds of training between checkpoints: the most that a crash can cost. Not part of the stage key."""
