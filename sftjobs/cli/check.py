@@ -79,7 +79,8 @@ def _ask(planned: "Planned", show: int) -> dict[str, Any]:
     import tempfile
 
     from sftjobs.errors import SftError
-    from sftjobs.plan.make import data_config, mixture_config
+    from sftjobs.plan.stages_data import data_config
+    from sftjobs.plan.stages_train import mixture_config
     from sftjobs.spec.places import is_local
 
     externals = planned.plan.facts.externals

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sftjobs.spec import generated
 from sftjobs.spec.cluster import ClusterSpec
 from sftjobs.spec.fields import ANY_NAME, Fields
+from sftjobs.spec.lines import Path
 from sftjobs.spec.run import RunSpec
 from sftjobs.spec.words import Schema, expected
 
@@ -101,14 +102,19 @@ def _sections(fields: Fields, page: Page) -> list[tuple[list[str], Schema]]:
     for path in fields.paths():
         if page.elsewhere and path.partition(".")[0] == page.elsewhere:
             continue
-        for place in (path, f"{path}.{ANY_NAME}"):
-            target = _target(fields.at(tuple(place.split("."))), fields)
+        for place in (path, f"{path}.{ANY_NAME}", f"{path}[]"):
+            target = _target(fields.at(_keys(place)), fields)
             known = next((titles for titles, schema in sections if schema is target), None)
             if known is not None and place not in known:
                 known.append(place)
             elif known is None and target is not None and target != fields.definitions["FromEnv"]:
                 sections.append(([place], target))
     return sections
+
+
+def _keys(place: str) -> Path:
+    """A dotted path as keys: `a[].b` is `b` in each item of the list `a`."""
+    return tuple(0 if part == "[]" else part for part in place.replace("[]", ".[]").split("."))
 
 
 def _target(schema: Schema | None, fields: Fields) -> Schema | None:

@@ -38,6 +38,8 @@ EXAMPLES = {
     "input": 'input: "Message: {{ text }}"',
     "examples.input": "input: {text: My invoice is wrong}",
     "output": "output: billing",
+    "file": "file: metrics.py",
+    "command": 'command: [vllm, serve, "{model}", --port, "{port}"]',
 }
 """How a required field is written; looked up by its path without list positions, then by its name."""
 

@@ -26,8 +26,7 @@ def test_the_warm_up_is_never_the_whole_training(wanted: int, steps: int, warmup
 @pytest.mark.parametrize("metrics", [["exact_match", "accuracy"], ["accuracy", "exact_match"]])
 def test_the_first_metric_decides_the_verdict(metrics: list[str]) -> None:
     plan = make(make_spec(eval={"metrics": metrics}), make_facts())
-    counts = {"metrics": {"accuracy": 0.5, "exact_match": 0.4}}
-    inputs = {name: artifact("eval", name, counts) for name in ("eval-base", "eval-tuned")}
+    inputs = {name: artifact("eval", name) for name in ("data", "eval-base", "baselines", "eval-tuned")}
     assert finish(plan, "compare", inputs).config["metric"] == metrics[0]
 
 
@@ -80,3 +79,21 @@ def test_the_estimate_knows_of_select(tmp_path: Path) -> None:
     source = external("train.jsonl").model_copy(update={"source": str(path)})
     plan = make(spec, facts.model_copy(update={"externals": {**facts.externals, "task.t": source}}))
     assert "| 10 steps |" in (estimate(spec, plan) or "")
+
+
+@pytest.mark.parametrize(
+    ("longest", "prefix", "micro"), [(320, 260, 16), (2_000, 0, 2), (900, 800, 16), (900, 0, 4), (9_000, 0, 1)]
+)
+def test_long_examples_make_small_micro_batches(longest: int, prefix: int, micro: int) -> None:
+    counts = data_counts(4_000, max_example_tokens=longest, common_prefix_tokens=prefix)
+    config = finish(make(make_spec(), make_facts()), "train", {"data": artifact("data", "data", counts)}).config
+    assert config["micro_batch_size"] == micro
+    assert config["micro_batch_size"] * config["gradient_accumulation_steps"] == 32
+
+
+@pytest.mark.parametrize(("prefix", "grouped"), [(260, False), (100, True)])
+def test_examples_are_grouped_by_length_where_they_differ(prefix: int, grouped: bool) -> None:
+    counts = data_counts(400, common_prefix_tokens=prefix)  # 300 tokens in the mean
+    stage = finish(make(make_spec(), make_facts()), "train", {"data": artifact("data", "data", counts)})
+    assert stage.config["group_by_length"] is grouped
+    assert f"{prefix} of 300 tokens" in stage.reasons["group_by_length"]

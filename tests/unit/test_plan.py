@@ -6,21 +6,24 @@ from sftjobs.canonical import canonical, digest, readable
 from sftjobs.plan.configs import DataConfig
 from sftjobs.plan.finish import finish, ready
 from sftjobs.plan.key import differences
-from sftjobs.plan.make import data_config, make
+from sftjobs.plan.make import make
+from sftjobs.plan.stages_data import data_config
 from sftjobs.plan.types import RunPlan, StagePlan
 from tests.support.specs import artifact, data_counts, external, make_facts, make_spec
 
 
-def finished(plan: RunPlan, stage: str, examples: int = 400) -> StagePlan:
+def finished(plan: RunPlan, stage: str, examples: int = 400, dev: int = 0) -> StagePlan:
     """Finish one stage as if every stage before it were committed."""
     inputs = {
         "import": artifact("data", "import", {}),
-        "data": artifact("data", "data", data_counts(examples)),
+        "data": artifact("data", "data", {**data_counts(examples), "dev": dev}),
         "train": artifact("train", "train"),
         "eval-base": artifact("eval", "base", {"metrics": {"accuracy": 0.1}}),
         "eval-tuned": artifact("eval", "tuned", {"metrics": {"accuracy": 0.8}}),
         "eval-previous": artifact("eval", "previous", {"metrics": {"accuracy": 0.7}}),
+        "baselines": artifact("eval", "baselines"),
     }
+    inputs |= {f"{name}-2": artifact(kind, f"{name}-2") for kind, name in (("train", "train"), ("eval", "eval-tuned"))}
     return finish(plan, stage, inputs)
 
 
@@ -31,7 +34,7 @@ def test_plan_is_the_same_byte_for_byte() -> None:
 
 def test_chain_without_import_and_with_it() -> None:
     names = [stage.name for stage in make(make_spec(), make_facts()).stages]
-    assert names == ["data", "train", "eval-base", "eval-tuned", "compare"]
+    assert names == ["data", "train", "eval-base", "baselines", "eval-tuned", "compare"]
     facts = make_facts()
     facts = facts.model_copy(update={"externals": {**facts.externals, "model": external("m.gguf")}})
     assert make(make_spec(), facts).stages[0].name == "import"
@@ -57,7 +60,7 @@ def test_stages_come_after_what_they_need() -> None:
     [
         ({"train": {"learning_rate": 1e-3}}, {"train"}),
         ({"train": {"epochs": 3}}, {"train"}),
-        ({"seed": 1}, {"data", "train", "eval-base", "eval-tuned", "compare"}),
+        ({"seed": 1}, {"data", "train", "eval-base", "baselines", "eval-tuned", "compare"}),
         ({"resources": {"train": {"threads_per_process": 1}}}, {"train"}),
         ({"resources": {"train": {"memory_gib": 64, "disk_gib": 99}}}, set()),
         ({"retries": {"infrastructure": 0}}, set()),
@@ -65,6 +68,11 @@ def test_stages_come_after_what_they_need() -> None:
         ({"train": {"checkpoint_every_s": 5}}, set()),
         ({"eval": {"batch_size": 3}}, set()),
         ({"eval": {"confidence": 0.9}}, {"compare"}),
+        ({"eval": {"temperature": 0.7}}, {"eval-base", "baselines", "eval-tuned"}),
+        ({"eval": {"shots": 2}}, {"baselines"}),
+        ({"train": {"report_to": ["tensorboard"]}}, set()),
+        ({"train": {"keep": "last"}}, set()),
+        ({"train": {"packing": True}}, {"train"}),
         ({"name": "other"}, set()),
     ],
 )
@@ -126,7 +134,7 @@ def test_auto_batch_grows_with_the_square_root(examples: int, batch: int) -> Non
 def test_auto_decisions_have_reasons() -> None:
     stage = finished(make(make_spec(), make_facts()), "train")
     assert stage.config["method"] == "lora"
-    assert set(stage.reasons) == {"method", "learning_rate", "global_batch_size"}
+    assert set(stage.reasons) == {"method", "learning_rate", "global_batch_size", "group_by_length", "keep"}
 
 
 def test_per_task_epochs() -> None:
@@ -137,7 +145,49 @@ def test_per_task_epochs() -> None:
 
 
 def test_generation_stops_soon_after_the_longest_answer() -> None:
-    assert finished(make(make_spec(), make_facts()), "eval-base").config["max_new_tokens"] == 12
+    assert finished(make(make_spec(), make_facts()), "eval-base").config["decoding"]["max_new_tokens"] == 12
+
+
+def test_a_seed_for_each_training() -> None:
+    """The first one is that of a run with one seed: nothing is trained again when more are asked for."""
+    one, two = make(make_spec(), make_facts()), make(make_spec(train={"seeds": 2}), make_facts())
+    assert [stage.name for stage in two.stages if stage.name not in {stage.name for stage in one.stages}] == [
+        "train-2",
+        "eval-tuned-2",
+    ]
+    assert finished(one, "train").key == finished(two, "train").key
+    assert [finished(two, name).config["seed"] for name in ("train", "train-2")] == [42, 43]
+    assert two.stage("eval-tuned-2").inputs["model"].stage == "train-2"
+    assert two.stage("compare").inputs["tuned-2"].stage == "eval-tuned-2"
+
+
+def test_looks_at_the_dev_set_need_one() -> None:
+    data = {"tasks": {"t": {"path": "x.jsonl"}}, "held_out": {"path": "h.jsonl"}, "dev_fraction": 0.1}
+    without, with_dev = make(make_spec(), make_facts()), make(make_spec(data=data), make_facts())
+    assert finished(without, "train").config["dev"] is None
+    config = finished(with_dev, "train", dev=40).config
+    assert (config["keep"], config["dev"]["every_steps"], config["dev"]["metric"]) == ("best", 5, None)
+    on_answers = make(make_spec(data=data, train={"dev": {"by": "metric"}}), make_facts())
+    config = finished(on_answers, "train", dev=40).config
+    assert (config["dev"]["metric"]["name"], config["dev"]["max_new_tokens"]) == ("accuracy", 12)
+
+
+def test_a_metric_of_the_users_is_an_input() -> None:
+    eval_ = {"metrics": ["exact_match", {"file": "metrics.py", "function": "near"}]}
+    facts = make_facts()
+    facts = facts.model_copy(update={"externals": {**facts.externals, "metric.1": external("metrics.py")}})
+    stage = finished(make(make_spec(eval=eval_), facts), "eval-tuned")
+    assert [metric["name"] for metric in stage.config["metrics"]] == ["exact_match", "near"]
+    assert (
+        stage.inputs["metric.1"].external is not None
+        and "metric.1" not in finished(make(make_spec(eval=eval_), facts), "train").inputs
+    )
+
+
+def test_what_the_previous_model_was_trained_on_is_known() -> None:
+    model, data = artifact("train", "old")[0], artifact("data", "old")[0]
+    facts = make_facts(previous={"run_id": "old-1", "model": model.model_dump(), "data": data.model_dump()})
+    assert finished(make(make_spec(), facts), "eval-previous").inputs["trained_on"].digest == data.digest
 
 
 def test_labels_keep_the_order_of_the_prompt_file() -> None:

@@ -197,9 +197,21 @@ SHAPE = {
         " or remove the key to take the default"
     ),
     "eval: {metrics: accuracy}": (
-        "eval.metrics: 'accuracy' is not one of the choices; expected auto or a list of accuracy or exact_match"
+        "eval.metrics: 'accuracy' is not one of the choices; expected auto or a list of accuracy, macro_f1,"
+        " exact_match, format, json_f1, numeric, rouge_l, chrf or loss or a mapping with the keys file, function and"
+        " name"
     ),
-    "eval: {metrics: [auc]}": "eval.metrics[0]: 'auc' is not one of the choices; expected accuracy or exact_match",
+    "eval: {metrics: [auc]}": (
+        "eval.metrics[0]: 'auc' is not one of the choices; expected accuracy, macro_f1, exact_match,"
+        " format, json_f1, numeric, rouge_l, chrf or loss or a mapping with the keys file, function and name"
+    ),
+    "eval: {metrics: [{function: f}]}": (
+        "eval.metrics[0].file: required, and missing; write for example `file: metrics.py`"
+    ),
+    "eval: {engine: vllm}": (
+        "eval.engine: 'vllm' is not one of the choices; expected transformers"
+        " or a mapping with the keys command, start_s and concurrency"
+    ),
     "eval: {compare_to: 7}": 'eval.compare_to: 7 is a whole number; expected text: put it in quotes, "7"',
     "seed: -1": "seed: -1 is not allowed; expected a whole number, at least 0 and below 2,147,483,648",
     "seed: 9999999999999999999999": (

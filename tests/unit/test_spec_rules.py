@@ -70,7 +70,27 @@ MORE = {
         "run.yaml:8: eval.compare_to: this is the run itself; name an earlier run (`sftjobs ls` lists them)"
         " or remove the key"
     ),
-    "eval: {metrics: [accuracy, accuracy]}": "run.yaml:8: eval.metrics: a metric is listed twice; list each once",
+    "eval: {metrics: [accuracy, accuracy]}": (
+        "run.yaml:8: eval.metrics: metric accuracy is listed twice; list each once"
+    ),
+    "eval: {metrics: [json_f1]}": (
+        "run.yaml:8: eval.metrics: json_f1 is for answers in JSON, but output.format of the prompt is label; "
+        "use exact_match"
+    ),
+    "eval: {metrics: [loss], engine: {command: [vllm]}}": (
+        "run.yaml:8: eval.metrics: loss needs eval.engine: transformers; a server does not give it"
+    ),
+    "eval: {top_p: 0.5}": (
+        "run.yaml:8: eval.top_p: has no effect with temperature 0: the most likely token is taken; remove it, or set a "
+        "temperature"
+    ),
+    "eval: {baselines: [classic, classic]}": "run.yaml:8: eval.baselines: a baseline is listed twice; list each once",
+    "train: {keep: best}": (
+        "run.yaml:8: train.keep: best needs a dev set; set data.dev_fraction: 0.1 to set a tenth aside, or use last"
+    ),
+    "train: {dev: {patience: 3}}": (
+        "run.yaml:8: train.dev: has no effect without a dev set; set data.dev_fraction: 0.1 to set a tenth aside"
+    ),
     "train: {method: full, lora: {rank: 8}}": (
         "run.yaml:8: train.lora: has no effect with method full; remove it, or set method: lora"
     ),
