@@ -77,6 +77,7 @@ def training_order(config: TrainConfig, examples: TrainingSet) -> Order:
         Mixture.of(config.mixture),
         global_batch=config.micro_batch_size * config.gradient_accumulation_steps * config.world_size,
         seed=config.seed,
+        lengths=examples.lengths if config.group_by_length else None,
     )
     if order.steps < config.steps:
         raise DataError(

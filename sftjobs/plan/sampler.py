@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, chain
 from math import ceil, floor, pow
 from typing import NamedTuple, Self
 
@@ -120,10 +120,21 @@ class Drawn(NamedTuple):
 class Order:
     """The training order over examples numbered 0, 1, ... whose tasks are `tasks`.
 
-    Batches are cut epoch by epoch, so the last one of an epoch may be smaller.
+    Batches are cut epoch by epoch, so the last one of an epoch may be smaller. With `lengths` (tokens of each example)
+    the batches of an epoch are made of examples of similar length, see `_by_length`; what an epoch holds and the number
+    of steps stay the same.
     """
 
-    def __init__(self, tasks: Sequence[str], mixture: Mixture, global_batch: int, seed: int) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        mixture: Mixture,
+        global_batch: int,
+        seed: int,
+        lengths: Sequence[int] | None = None,
+    ) -> None:
+        self._tasks = tasks
+        self._lengths = lengths
         self._members: dict[str, list[int]] = {}
         for index, task in enumerate(tasks):
             self._members.setdefault(task, []).append(index)
@@ -163,7 +174,29 @@ class Order:
         ]
 
     def _make_epoch(self, epoch: int) -> list[int]:
-        return self._shuffled(f"{epoch}/order", self.members(epoch))
+        order = self._shuffled(f"{epoch}/order", self.members(epoch))
+        return order if self._lengths is None else self._by_length(epoch, order, self._lengths)
+
+    def _by_length(self, epoch: int, shuffled: list[int], lengths: Sequence[int]) -> list[int]:
+        """The examples of an epoch so that each global batch holds similar lengths, the batches in random order.
+
+        Inside a length class (`_length_class`) tasks stay together, because they share their prompt, and otherwise the
+        order is that of `shuffled`: which examples meet changes from epoch to epoch. The smaller batch stays the last
+        of the epoch, but which lengths it holds is drawn. The batch with the longest example comes first: what does
+        not fit into memory fails at once.
+        """
+        ordered = sorted(shuffled, key=lambda index: (_length_class(lengths[index]), self._tasks[index]))
+        whole, rest = divmod(len(ordered), self._batch)
+        # Never the longest ones: a smaller batch would need less memory than the whole batch that they could fill.
+        place = self._number(f"{epoch}/rest") % max(1, whole) * self._batch if rest else 0
+        smaller = ordered[place : place + rest]
+        del ordered[place : place + rest]
+        batches = [ordered[start : start + self._batch] for start in range(0, len(ordered), self._batch)]
+        mixed = [batches[number] for number in self._shuffled(f"{epoch}/batches", list(range(whole)))]
+        if mixed:
+            longest = max(range(whole), key=lambda number: max(lengths[index] for index in mixed[number]))
+            mixed.insert(0, mixed.pop(longest))
+        return list(chain.from_iterable([*mixed, smaller]))
 
     def _draw(self, epoch: int, task: str, wanted: int) -> Drawn:
         members = self._members[task]
@@ -175,7 +208,22 @@ class Order:
         uses: Counter[int] = Counter()
         keyed = []
         for item in items:
-            text = f"{self._seed}/{purpose}/{item}/{uses[item]}"
-            keyed.append((blake2b(text.encode(), digest_size=16).digest(), item))
+            keyed.append((self._digest(f"{purpose}/{item}/{uses[item]}"), item))
             uses[item] += 1
         return [item for _, item in sorted(keyed)]
+
+    def _number(self, purpose: str) -> int:
+        """A large number drawn from the seed and `purpose`."""
+        return int.from_bytes(self._digest(purpose), "big")
+
+    def _digest(self, text: str) -> bytes:
+        return blake2b(f"{self._seed}/{text}".encode(), digest_size=16).digest()
+
+
+def _length_class(length: int) -> int:
+    """Lengths of one class differ by less than a sixteenth: little to pad, and many examples to choose from.
+
+    The five leading binary digits and the number of those behind them: 16 classes between a length and its double.
+    """
+    behind = max(0, length.bit_length() - 5)
+    return 16 * behind + (length >> behind)

@@ -1,6 +1,7 @@
 """The training order: a pure function of data, config and step. No torch."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -10,7 +11,12 @@ from sftjobs.plan.sampler import Mixture, Order
 
 TASKS = ["intent"] * 10 + ["extract"] * 7 + ["general"] * 20
 
+LENGTHS = [20 + (37 * index) % 90 for index in range(len(TASKS))]
+
 GOLDEN = [14, 13, 2, 8, 0, 7, 12, 3, 1, 4, 6, 10, 15, 5, 9, 11, 16]
+
+
+BY_LENGTH = [[9, 14, 2, 7, 12], [0, 5, 10, 15, 3], [8, 13, 1, 6, 11], [16, 4]]
 
 
 def order(**changes: object) -> Order:
@@ -84,6 +90,65 @@ def test_order_is_the_same_in_every_version() -> None:
 
 def test_no_tasks_no_steps() -> None:
     assert Order([], Mixture({}), global_batch=4, seed=0).steps == 0
+    assert Order([], Mixture({}), global_batch=4, seed=0, lengths=[]).steps == 0
+
+
+@pytest.mark.parametrize("global_batch", [1, 3, 4, 12, 37, 100])
+@pytest.mark.parametrize("ratio, repeats", [(1.5, 1), (5.0, 4)])
+def test_batches_by_length_hold_what_the_plain_ones_hold(global_batch: int, ratio: float, repeats: int) -> None:
+    plain, grouped = (
+        order(global_batch=global_batch, general_ratio=ratio, general_max_repeats=repeats, lengths=lengths)
+        for lengths in (None, LENGTHS)
+    )
+    assert grouped.steps == plain.steps and grouped.sizes == plain.sizes
+    assert [sorted(epoch) for epoch in epochs_of(grouped)] == [sorted(epoch) for epoch in epochs_of(plain)]
+    assert [len(grouped.batch(step)) for step in range(grouped.steps)] == [
+        len(plain.batch(step)) for step in range(plain.steps)
+    ]
+
+
+def ragged(seed: int = 0, lengths: list[int] | None = None) -> Order:
+    lengths = RAGGED if lengths is None else lengths
+    return Order(["a"] * len(lengths), Mixture({"a": 2.0}), 8, seed, lengths)
+
+
+RAGGED = [10 + int(400 * (index / 997) ** 3) for index in range(0, 997, 3)]
+"""333 lengths with a long tail."""
+
+
+def test_batches_by_length_are_even_and_mixed_anew_in_each_epoch() -> None:
+    made = ragged()
+    per_epoch = made.steps // 2
+    widths = [max(RAGGED[i] for i in made.batch(step)) * 8 for step in range(per_epoch - 1)]
+    tokens = [sum(RAGGED[i] for i in made.batch(step)) for step in range(per_epoch - 1)]
+    assert sum(widths) / sum(tokens) < 1.06
+    assert any(one > other for one, other in pairwise(widths[1:])), "short and long come mixed"
+    first, second = ({frozenset(made.batch(step)) for step in range(at, at + per_epoch)} for at in (0, per_epoch))
+    assert len(first & second) < per_epoch / 2
+    assert ragged(seed=1).batch(3) != made.batch(3)
+    assert [ragged().batch(step) for step in (7, 50)] == [made.batch(step) for step in (7, 50)]
+
+
+def test_the_longest_example_comes_at_once_and_in_a_whole_batch() -> None:
+    for seed in range(20):
+        made = ragged(seed)
+        for step in (0, made.steps // 2):
+            assert max(RAGGED[i] for i in made.batch(step)) == max(RAGGED)
+            assert len(made.batch(step)) == 8
+    last = {max(RAGGED[i] for i in ragged(seed).batch(made.steps - 1)) for seed in range(20)}
+    assert len(last) > 3, "the smaller batch of an epoch is not always the same examples"
+
+
+def test_tasks_of_similar_length_stay_together() -> None:
+    tasks = ["a", "b"] * 16
+    lengths = [100 + index % 4 for index in range(32)]
+    made = Order(tasks, Mixture({"a": 1.0, "b": 1.0}), 8, 0, lengths)
+    assert all(len({tasks[i] for i in made.batch(step)}) == 1 for step in range(4))
+
+
+def test_the_order_by_length_is_the_same_in_every_version() -> None:
+    made = order(general_ratio=None, global_batch=5, lengths=LENGTHS)
+    assert [made.batch(step) for step in range(4)] == BY_LENGTH
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 8, 12])
