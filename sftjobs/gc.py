@@ -13,8 +13,7 @@ from sftjobs import names, runs
 from sftjobs.artifact import stages
 from sftjobs.artifact.lease import LeaseWatch, observe
 from sftjobs.errors import BusyError, ChangedError, NotFoundError, SftError
-from sftjobs.plan.committed import committed
-from sftjobs.plan.finish import finish, ready
+from sftjobs.plan.committed import committed, done_in, next_plan
 from sftjobs.plan.types import KINDS, Kind, RunPlan
 from sftjobs.store.base import Entry, Store
 
@@ -129,10 +128,10 @@ def _stage_keys(store: Store, run_id: str, plan: RunPlan) -> set[tuple[Kind, str
     also those of another run. And of every attempt, and of artifacts of other runs."""
     try:
         done = committed(plan, store)
+        keys: set[tuple[Kind, str]] = {(one.ref.kind, one.ref.key) for one in done_in(store, run_id).values()}
     except SftError as error:
         raise SftError(f"run {run_id}: {error}; nothing was deleted") from error
-    inputs = {name: (item.ref, item.manifest) for name, item in done.items()}
-    keys = {(node.kind, finish(plan, node.name, inputs).key) for node in plan.stages if ready(node, inputs)}
+    keys |= {(item.kind, item.key) for node in plan.stages if (item := next_plan(plan, node, done)) is not None}
     for attempts in runs.read_attempts(store, run_id).values():
         keys |= {(attempt.intent.plan.kind, attempt.intent.plan.key) for attempt in attempts}
     for node in plan.stages:

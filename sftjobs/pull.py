@@ -1,13 +1,14 @@
 """Results of a run, downloaded and verified."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sftjobs import names
 from sftjobs.artifact.transfer import download_tree
 from sftjobs.errors import DataError
-from sftjobs.plan.committed import committed
-from sftjobs.plan.types import FileEntry, RunPlan
+from sftjobs.plan.committed import Done
+from sftjobs.plan.types import FileEntry
 from sftjobs.store.base import OnBytes, Store
 
 
@@ -30,18 +31,22 @@ RESULTS: dict[str, Result] = {
 """What `sftjobs pull` knows by name."""
 
 
-def pull(plan: RunPlan, store: Store, what: str, target: Path, on_bytes: OnBytes | None = None) -> list[FileEntry]:
+def pull(
+    found: Mapping[str, Done], store: Store, what: str, target: Path, on_bytes: OnBytes | None = None
+) -> list[FileEntry]:
     """Download one result into the folder `target`; files that are there and right are kept.
+
+    `found`: the stages of the run that are done.
 
     Raises DataError if the stage is not done or has no such result, DamagedError if a file is not what was committed.
     """
     result = RESULTS[what]
-    done = committed(plan, store).get(result.stage)
+    done = found.get(result.stage)
     if done is None:
         raise DataError(f"{what}: stage {result.stage} is not done yet; `sftjobs status` shows where the run is")
     entries = select(done.manifest.content, result.path)
     if not entries:
-        raise DataError(f"{what}: the run has none (method {done.plan.config.get('method', 'unknown')})")
+        raise DataError(f"{what}: the run has none{_WHY_NOT.get(what, '')}")
     prefix = f"{names.incarnation_prefix(done.ref.kind, done.ref.key, done.ref.incarnation)}{names.CONTENT}/"
     if result.path.endswith("/"):
         prefix += result.path
@@ -49,6 +54,9 @@ def pull(plan: RunPlan, store: Store, what: str, target: Path, on_bytes: OnBytes
     target.mkdir(parents=True, exist_ok=True)
     download_tree(store, prefix, entries, target, on_bytes)
     return entries
+
+
+_WHY_NOT = {"adapter": ": only method lora makes one"}
 
 
 def select(content: list[FileEntry], path: str) -> list[FileEntry]:

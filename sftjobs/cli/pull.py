@@ -28,14 +28,14 @@ def command(run: str, what: str, folder: Path, store_uri: str | None, form: str)
     from sftjobs import runs
     from sftjobs.cli.context import find_store
     from sftjobs.cli.transfer import transfer_bar
-    from sftjobs.plan.committed import committed
+    from sftjobs.plan.committed import done_in
     from sftjobs.pull import RESULTS, pull, select
 
     store = find_store(store_uri)
-    plan = runs.read_plan(store, runs.find_run(store, run))
-    done = committed(plan, store).get(RESULTS[what].stage)
+    found = done_in(store, runs.find_run(store, run))
+    done = found.get(RESULTS[what].stage)
     total = sum(entry.size for entry in select(done.manifest.content, RESULTS[what].path)) if done else 0
     with transfer_bar(f"pull {what}", total) as on_bytes:
-        entries = pull(plan, store, what, folder, on_bytes)
+        entries = pull(found, store, what, folder, on_bytes)
     line = f"{len(entries)} files, {size(sum(e.size for e in entries))}, verified: {folder}"
     tell(form, [line], {"folder": str(folder), "files": [entry.model_dump() for entry in entries]})

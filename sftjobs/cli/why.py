@@ -9,7 +9,7 @@ from sftjobs.cli.options import STORE
 from sftjobs.cli.output import OUTPUT, console, show_json
 
 if TYPE_CHECKING:
-    from sftjobs.plan.committed import Committed
+    from sftjobs.plan.committed import Done
     from sftjobs.plan.types import RunPlan
     from sftjobs.store.base import Store
 
@@ -38,12 +38,12 @@ def command(run: str, id_: str | None, store_uri: str | None, form: str) -> None
     from sftjobs.cli.why_texts import add_texts
     from sftjobs.cli.why_view import show_funnel, show_story
     from sftjobs.errors import DataError
-    from sftjobs.plan.committed import committed
+    from sftjobs.plan.committed import done_in
 
     store = find_store(store_uri)
     run_id = runs.find_run(store, run)
     plan = runs.read_plan(store, run_id)
-    done = committed(plan, store).get("data")
+    done = done_in(store, run_id).get("data")
     if done is None:
         raise DataError(f"{run}: stage data is not done yet, so there is no ledger; `sftjobs status {run}` says more")
     reading = console(stderr=True).status("reading the ledger")
@@ -59,7 +59,7 @@ def command(run: str, id_: str | None, store_uri: str | None, form: str) -> None
         show_story(answer, console())
 
 
-def _ask(plan: "RunPlan", done: "Committed", store: "Store", id_: str | None, folder: Path) -> dict[str, Any]:
+def _ask(plan: "RunPlan", done: "Done", store: "Store", id_: str | None, folder: Path) -> dict[str, Any]:
     """Fetch the ledger, and let the data stage's code look into it."""
     from sftjobs.cli.why_store import content_prefix, fetch
     from sftjobs.errors import DataError
@@ -74,7 +74,7 @@ def _ask(plan: "RunPlan", done: "Committed", store: "Store", id_: str | None, fo
             "ledger": str(ledger),
             "ask": id_,
             "names": names_of(plan),
-            "config": done.plan.config,
+            "config": plan.stage("data").config,
             "mixture": config.get("mixture"),
             "seed": config.get("seed", 0),
         }

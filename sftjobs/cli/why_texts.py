@@ -8,7 +8,7 @@ from typing import Any
 from sftjobs import names
 from sftjobs.artifact.digest import hash_file
 from sftjobs.cli.why_store import fetch
-from sftjobs.plan.committed import Committed
+from sftjobs.plan.committed import Done
 from sftjobs.plan.types import External, FileEntry, RunPlan
 from sftjobs.store.base import Store
 
@@ -17,7 +17,7 @@ _MOST = 256 * 2**20
 """Bytes of a source that are brought from the store to show one record."""
 
 
-def add_texts(answer: dict[str, Any], plan: RunPlan, done: Committed, store: Store, folder: Path, ask: Ask) -> None:
+def add_texts(answer: dict[str, Any], plan: RunPlan, done: Done, store: Store, folder: Path, ask: Ask) -> None:
     """Add `text` to the record of the answer and to the one it was compared with; null where it is out of reach."""
     for record in (answer, answer["related"]):
         if record is None:
@@ -27,7 +27,7 @@ def add_texts(answer: dict[str, Any], plan: RunPlan, done: Committed, store: Sto
             record["text"] = _from_artifact(record, done, store, folder)
 
 
-def _from_artifact(record: dict[str, Any], done: Committed, store: Store, folder: Path) -> dict[str, Any] | None:
+def _from_artifact(record: dict[str, Any], done: Done, store: Store, folder: Path) -> dict[str, Any] | None:
     """The conversation as the sets have it."""
     path = fetch(done, store, f"{record['split']}.jsonl", folder)
     if path is None:

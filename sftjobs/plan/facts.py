@@ -11,7 +11,7 @@ from pathlib import Path
 from sftjobs import runs
 from sftjobs.errors import DataError, SftError
 from sftjobs.plan import inputs, versions
-from sftjobs.plan.committed import committed
+from sftjobs.plan.committed import done_in
 from sftjobs.plan.types import External, Facts, PreviousRun
 from sftjobs.spec.input_places import places, value_at
 from sftjobs.spec.lines import dotted
@@ -45,7 +45,7 @@ def resolve(
         source_digest=versions.source_digest(),
         hub_commit=_model_commit(spec.model),
         data_commits=_data_commits(spec),
-        previous=_previous(spec.eval.compare_to, store),
+        previous=previous_run(spec.eval.compare_to, store),
     )
 
 
@@ -87,12 +87,12 @@ def _like(store: str | StoreSpec, uri: str) -> StoreSpec:
     return StoreSpec(uri=uri)
 
 
-def _previous(name: str | None, store: Store) -> PreviousRun | None:
+def previous_run(name: str | None, store: Store) -> PreviousRun | None:
     """The run to compare with; its train stage must be committed."""
     if name is None:
         return None
     run_id = runs.find_run(store, name)
-    done = committed(runs.read_plan(store, run_id), store)
+    done = done_in(store, run_id)
     tuned, data = done.get("train"), done.get("data")
     if tuned is None:
         raise DataError(

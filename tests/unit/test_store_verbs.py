@@ -13,14 +13,16 @@ from sftjobs.artifact.lease import Lease
 from sftjobs.canonical import readable
 from sftjobs.errors import BusyError, ChangedError, DamagedError, DataError
 from sftjobs.explain import explain
-from sftjobs.plan.committed import committed
-from sftjobs.plan.facts import resolve
+from sftjobs.plan import configs
+from sftjobs.plan.committed import committed, done_in
+from sftjobs.plan.facts import previous_run, resolve
 from sftjobs.plan.finish import finish
 from sftjobs.plan.inputs import pushed
 from sftjobs.plan.make import make
 from sftjobs.plan.types import FileEntry, RunPlan
 from sftjobs.pull import pull
 from sftjobs.push import push_inputs, pushed_spec
+from sftjobs.report.publish import publish
 from sftjobs.spec.load import load
 from sftjobs.store.base import Store
 from sftjobs.store.open import open_store
@@ -132,24 +134,24 @@ def test_pull_is_verified_and_goes_on(store: Store, tmp_path: Path) -> None:
     plan = plan_of()
     done = commit_all(store, plan, tmp_path, COUNTS)
     target = tmp_path / "pulled"
-    pull(plan, store, "model", target)
+    pull(committed(plan, store), store, "model", target)
     assert (target / "model.safetensors").read_bytes().startswith(b"content of")
-    assert pull(plan, store, "model", target)[0].path == "model.safetensors"
+    assert pull(committed(plan, store), store, "model", target)[0].path == "model.safetensors"
     ref = done["train"][0]
     path = store.local_path(names.incarnation_prefix(ref.kind, ref.key, 1) + "content/model/model.safetensors")
     assert path is not None
     path.chmod(0o644)
     path.write_bytes(b"damaged")
     with pytest.raises(DamagedError, match=r"model\.safetensors"):
-        pull(plan, store, "model", tmp_path / "again")
+        pull(committed(plan, store), store, "model", tmp_path / "again")
 
 
 def test_pull_of_what_is_not_there(store: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="stage train is not done yet"):
-        pull(plan_of(), store, "model", tmp_path / "x")
+        pull({}, store, "model", tmp_path / "x")
     commit_all(store, plan_of(), tmp_path, COUNTS)
-    with pytest.raises(DataError, match=r"the run has none \(method lora\)"):
-        pull(plan_of(), store, "adapter", tmp_path / "x")
+    with pytest.raises(DataError, match="the run has none: only method lora makes one"):
+        pull(committed(plan_of(), store), store, "adapter", tmp_path / "x")
 
 
 def write_run(folder: Path) -> Path:
@@ -233,3 +235,31 @@ def test_the_digest_cache_notices_a_changed_file(tmp_path: Path, monkeypatch: py
     assert resolve(loaded.spec, loaded.folder, store, tmp_path / "cache.json").externals["task.t"].digest == before
     (tmp_path / "train.jsonl").write_text('{"text": "z", "label": "a"}\n' * 3)
     assert resolve(loaded.spec, loaded.folder, store, tmp_path / "cache.json").externals["task.t"].digest != before
+
+
+def test_a_run_that_an_older_version_planned_keeps_its_results(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version computes other keys; what the report of the run names is still found, compared with and kept."""
+    plan = plan_of()
+    done = commit_all(store, plan, tmp_path, COUNTS)
+    run_id = runs.create_run(store, plan, b"name: demo\n", OWNER)
+    publish(store, plan, run_id)
+    monkeypatch.setitem(configs.PROGRAM_VERSIONS, "train", 999)
+    assert "train" not in committed(plan, store)
+    assert {name: found.ref for name, found in done_in(store, run_id).items()} == {
+        name: ref for name, (ref, _) in done.items()
+    }
+    assert {e.key for entries in gc.find(store, set(), grace_s=-1).found.values() for e in entries} == set()
+    pull(done_in(store, run_id), store, "model", tmp_path / "pulled")
+    assert previous_run(run_id, store).model  # type: ignore[union-attr] == done["train"][0]
+
+
+def test_a_plan_of_another_form_is_no_obstacle(store: Store, tmp_path: Path) -> None:
+    plan = plan_of()
+    commit_all(store, plan, tmp_path, COUNTS)
+    train = plan.stage("train")
+    foreign = train.model_copy(update={"config": {"method": "lora"}})
+    stages_ = [foreign if node.name == "train" else node for node in plan.stages]
+    run_id = runs.create_run(store, plan.model_copy(update={"stages": stages_}), b"name: demo\n", OWNER)
+    assert "data" in done_in(store, run_id) and "train" not in done_in(store, run_id)
