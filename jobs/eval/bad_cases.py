@@ -1,70 +1,72 @@
-"""The examples that the tuned model gets wrong: the next round's data, and something to read in the report."""
+"""The examples that the tuned model gets wrong: the next round's data, and something to read in the report.
 
-from collections.abc import Sequence
+A metric that says right or wrong says which they are. For one that gives a number a case is bad if the score is below
+HALF, or more than WORSE below that of the base; a loss L in nats counts as the score exp(-L), the probability that the
+model gives a token of the expected answer (its geometric mean).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.eval.score import Prediction
-from sftjobs.canonical import canonical
 
-MAX_SHOWN = 2_000
-MAX_BYTES = 1_700_000
-"""Of the bad cases in the report section, which may have 2 MiB in all."""
-MAX_QUESTION = 600
-MAX_ANSWER = 300
+HALF = 0.5
+WORSE = 0.1
 
 
-def bad_cases(tuned: Sequence[Prediction], base: Sequence[Prediction], metric: str) -> list[dict[str, Any]]:
-    """Full examples with prediction and parse; `messages` holds the expected answer, as in a training example."""
-    dropped = {"scores", "correct"}
-    return [
-        {
+def bad_cases(
+    tuned: Sequence[Prediction],
+    base: Sequence[Prediction],
+    metric: str,
+    *,
+    lower_is_better: bool = False,
+    seeds: Sequence[Sequence[Prediction]] = (),
+) -> list[dict[str, Any]]:
+    """Full examples with prediction and parse; `messages` holds the expected answer, as in a training example.
+
+    In the order of the held-out set for right and wrong; for numbers the worst first, and at the end those that could
+    not be scored (`score` None). `base_correct` of numbers: the base's score is not below HALF. `seeds` are predictions
+    of the models of further seeds: `seeds_wrong` says in how many of all the case is bad.
+    """
+    found = []
+    for place, (mine, other) in enumerate(zip(tuned, base, strict=True)):
+        score, base_score = (goodness(one["scores"][metric], lower_is_better) for one in (mine, other))
+        if not is_bad(score, base_score):
+            continue
+        dropped = {"scores", "correct"}
+        case = {
             **{name: value for name, value in mine.items() if name not in dropped},
+            "metric": metric,
+            "score": mine["scores"][metric],
             "base_prediction": other["prediction"],
-            "base_correct": other["scores"][metric],
+            "base_score": other["scores"][metric],
+            "base_correct": base_score is not None and base_score >= HALF,
         }
-        for mine, other in zip(tuned, base, strict=True)
-        if not mine["scores"][metric]
-    ]
+        if seeds:
+            again = [is_bad(goodness(lines[place]["scores"][metric], lower_is_better), base_score) for lines in seeds]
+            case["seeds_wrong"] = 1 + sum(again)
+            case["seeds"] = 1 + len(again)
+        found.append((score, case))
+    if any(isinstance(case["score"], float) for _, case in found):
+        found.sort(key=lambda one: math.inf if one[0] is None else one[0])
+    return [case for _, case in found]
 
 
-def for_report(cases: Sequence[dict[str, Any]], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """The first bad cases, short enough to be shown: without the part of the prompt that is always the same."""
-    common = _common_start([_question(prediction) for prediction in predictions])
-    shown: list[dict[str, Any]] = []
-    size = 0
-    for case in cases[:MAX_SHOWN]:
-        row = {
-            "id": case["id"],
-            "task": case["task"],
-            "label": case["label"],
-            "question": _short(_question(case)[common:].strip(), MAX_QUESTION),
-            "expected": _short(case["expected"], MAX_ANSWER),
-            "prediction": _short(case["prediction"], MAX_ANSWER),
-            "parse": case["parse"],
-            "base_prediction": _short(case["base_prediction"], MAX_ANSWER),
-            "base_correct": case["base_correct"],
-        }
-        size += len(canonical(row))
-        if size > MAX_BYTES:
-            break
-        shown.append(row)
-    return shown
+def goodness(score: bool | float | None, lower_is_better: bool = False) -> float | None:
+    """A score of a metric as a number that is 1 at best: see the module."""
+    if score is None:
+        return None
+    return math.exp(-score) if lower_is_better else float(score)
 
 
-def _question(example: dict[str, Any]) -> str:
-    """What was asked last."""
-    asked = [message["content"] for message in example["messages"] if message["role"] == "user"]
-    return asked[-1] if asked else ""
+def is_bad(score: float | None, base_score: float | None) -> bool:
+    """Of two values of `goodness`. What could not be scored is to be looked at."""
+    if score is None or score < HALF:
+        return True
+    return base_score is not None and score < base_score - WORSE
 
 
-def _common_start(texts: list[str]) -> int:
-    """Characters that all texts share at their start, up to the last end of a line in them."""
-    low, high = min(texts), max(texts)  # they differ first where any two texts do
-    if low == high:
-        return 0
-    differ = (place for place, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)
-    return low.rfind("\n", 0, next(differ, len(low))) + 1
-
-
-def _short(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def why_wrong(case: Mapping[str, Any]) -> str:
+    """How the answer was read, in one word for a filter: `strict`, `repaired`, or why it could not be read."""
+    return str(case.get("parse_class") or case["parse"])

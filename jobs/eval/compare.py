@@ -1,16 +1,19 @@
 """The comparison of evaluations on the same examples: is the tuned model better than the base?
 
 inputs    base, tuned, and optionally previous: artifacts of jobs.eval
+          data, optional: the data stage's, for the training examples near bad cases
 content   comparison.json, bad_cases.jsonl
-report    section compare
+report    sections compare, nearest
 """
 
 from typing import Any
 
-from jobs.eval.bad_cases import bad_cases, for_report
+from jobs.eval.bad_cases import bad_cases
 from jobs.eval.lines import read_lines, write_lines
+from jobs.eval.nearest import add_nearest
 from jobs.eval.pairs import Pair, check_same_examples, compare, one_model
 from jobs.eval.score import Prediction
+from jobs.eval.shown import for_report, nearest_for_report
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import CompareConfig
@@ -32,6 +35,9 @@ def run(program: Program) -> None:
         program.progress("compare", done, len(models) - 1, unit="pairs")
 
     cases = bad_cases(models["tuned"], models["base"], config.metric)
+    if "data" in program.plan.inputs:
+        train = program.input("data") / "train.jsonl"
+        add_nearest(cases, train, lambda done, total: program.progress("nearest", done, total, unit="examples"))
     comparison = {
         "metric": config.metric,
         "confidence": config.confidence,
@@ -44,7 +50,9 @@ def run(program: Program) -> None:
     (program.content / "comparison.json").write_bytes(readable(comparison))
     write_lines(program.content / "bad_cases.jsonl", cases)
     program.write_counts(counts(comparison))
-    program.write_report("compare", {**comparison, "cases": for_report(cases, models["tuned"])})
+    shown = for_report(cases, models["tuned"])
+    program.write_report("compare", {**comparison, "cases": shown})
+    program.write_report("nearest", nearest_for_report(cases, shown))
     for pair in pairs:
         print(pair["text"])
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from jobs.eval.bad_cases import MAX_BYTES, for_report
 from jobs.eval.compare import run
 from jobs.eval.lines import write_lines
 from jobs.eval.pairs import Pair, compare, gain, slices, verdict
+from jobs.eval.shown import MAX_BYTES, for_report
 from jobs.eval.statistics import Interval
 from sftjobs.canonical import canonical
 from sftjobs.errors import DataError

@@ -4,10 +4,11 @@ import random
 from typing import Any
 
 from jobs.answers.parse import parser
-from jobs.eval.bad_cases import bad_cases, for_report
+from jobs.eval.bad_cases import bad_cases
 from jobs.eval.examples import Example
 from jobs.eval.pairs import Pair, compare, one_model
 from jobs.eval.score import Prediction, confusion, predict, scores
+from jobs.eval.shown import for_report
 from sftjobs.canonical import digest
 from sftjobs.plan.configs import CompareConfig
 from sftjobs.plan.types import FileEntry, Kind, Manifest
