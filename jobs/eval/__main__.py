@@ -5,15 +5,20 @@ content   predictions.jsonl, scores.json
 report    a section named as the stage, e.g. eval-base
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from jobs.answers.check import check
+from jobs.answers.metrics import load
 from jobs.answers.parse import parser
 from jobs.eval.examples import read_examples, read_prompt
 from jobs.eval.lines import write_lines
+from jobs.eval.loss import answer_losses
 from jobs.eval.score import Prediction, confusion, predict, scores
+from jobs.eval.words import failures, in_words, notes, shortened
 from jobs.lm.device import planned_device
 from jobs.lm.generate import Generation, generate
 from jobs.lm.load import load_model
@@ -23,8 +28,11 @@ from sftjobs.plan.configs import EvalConfig
 from sftjobs.program import Program, main
 
 SAMPLES = 20
-CONFUSION_LABELS = 200
-"""With more labels than this the report has no confusion table."""
+MAX_ROWS = 200
+"""Of a table in the report section, which may have 2 MiB: with more labels it has no confusion table."""
+LONG_TABLES = ("by_task", "by_label", "by_difficulty", "by_source")
+SAMPLE = 2_000
+"""Characters of a text among the samples."""
 
 
 def run(program: Program) -> None:
@@ -33,11 +41,10 @@ def run(program: Program) -> None:
     torch.set_num_threads(config.threads_per_process)
     torch.manual_seed(config.seed)
     examples = read_examples(program.input("data") / "held_out.jsonl")
-    parse = parser(read_prompt(program.input("data") / "prompt.json"))
-    metrics = [metric.name for metric in config.metrics]
-    # Before a minute is spent on generation: every expected answer must be readable.
-    for example in examples:
-        predict(example, "", parse, metrics)
+    prompt = read_prompt(program.input("data") / "prompt.json")
+    parse = parser(prompt)
+    metrics = load(config.metrics, program.input_file)
+    check(metrics, prompt, parse, [(example.fields, example.expected) for example in examples])
 
     tokenizer = load_tokenizer(program.input("model"))
     renderer = Renderer(tokenizer)
@@ -58,14 +65,19 @@ def run(program: Program) -> None:
     )
 
     texts = _texts(tokenizer, generation)
-    predictions = [predict(example, text, parse, metrics) for example, text in zip(examples, texts, strict=True)]
+    losses = answer_losses(model, renderer, examples, program) if any(one.needs_loss for one in metrics) else None
+    predictions = [
+        predict(example, text, parse, metrics, ended=answer.ended, loss=None if losses is None else losses[number])
+        for number, (example, text, answer) in enumerate(zip(examples, texts, generation.answers, strict=True))
+    ]
     result = scores(predictions, metrics, renderer.template_hash)
     write_lines(program.content / "predictions.jsonl", predictions)
     (program.content / "scores.json").write_bytes(readable(result))
     program.write_counts(_counts(result))
     program.write_report(program.plan.stage, _section(result, predictions, generation, _beyond(model, prompts, config)))
-    first = result["metrics"][result["metric"]]
-    print(f"{result['metric']} {first['value']:.3f} ({first['correct']} of {first['n']}), {generation.seconds:.1f} s")
+    for name, one in result["metrics"].items():
+        print(in_words(name, one, result["confidence"]))
+    print(f"{generation.seconds:.1f} s")
 
 
 def _load(program: Program, config: EvalConfig) -> PreTrainedModel:
@@ -93,9 +105,12 @@ def _counts(result: dict[str, Any]) -> dict[str, Any]:
     first = result["metrics"][result["metric"]]
     return {
         "metric": result["metric"],
+        "kind": first["kind"],
+        "lower_is_better": first["lower_is_better"],
         "metrics": {name: one["value"] for name, one in result["metrics"].items()},
-        "examples": first["n"],
-        "correct": first["correct"],
+        "examples": sum(result["format"].values()),
+        "scored": first["n"],
+        "correct": first.get("correct"),
         "parse_failed": result["format"]["failed"],
     }
 
@@ -104,12 +119,14 @@ def _section(
     result: dict[str, Any], predictions: list[Prediction], generation: Generation, beyond: int
 ) -> dict[str, Any]:
     step = max(1, len(predictions) // SAMPLES)
-    keys = ("id", "task", "expected", "prediction", "parse", "correct")
+    keys = ("id", "task", "expected", "prediction", "parse", "parse_class", "scores", "correct")
     labels = result["by_label"]
     return {
-        **result,
-        "confusion": confusion(predictions) if labels and len(labels) <= CONFUSION_LABELS else None,
-        "samples": [{key: line[key] for key in keys} for line in predictions[::step][:SAMPLES]],
+        **{name: _largest(value) if name in LONG_TABLES else value for name, value in result.items()},
+        "notes": notes(result, predictions),
+        "parse_failures": failures(predictions),
+        "confusion": confusion(predictions) if labels and len(labels) <= MAX_ROWS else None,
+        "samples": [_sample(line, keys) for line in predictions[::step][:SAMPLES]],
         "cut_off": sum(not answer.ended for answer in generation.answers),
         "beyond_context": beyond,
         "seconds": generation.seconds,
@@ -119,6 +136,21 @@ def _section(
         "prefix_tokens": generation.prefix_tokens,
         "prefix_refused": generation.refused,
     }
+
+
+def _sample(line: Prediction, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: shortened(line[key], SAMPLE) if isinstance(line[key], str) else line[key] for key in keys}
+
+
+def _largest(table: dict[str, Any]) -> dict[str, Any]:
+    """The rows with the most examples; scores.json has them all."""
+
+    def examples(name: str) -> int:
+        row = table[name]
+        return int(row["n"] if "n" in row else max(one["n"] for one in row.values()))
+
+    chosen = sorted(table, key=lambda name: -examples(name))[:MAX_ROWS]
+    return {name: table[name] for name in table if name in set(chosen)}
 
 
 if __name__ == "__main__":

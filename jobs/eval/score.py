@@ -1,77 +1,111 @@
-"""Predictions to numbers: metrics with intervals, by task and by label, and how many answers could be read."""
+"""Predictions to numbers: metrics with intervals, over all examples and by slice; how many answers could be read."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from jobs.answers.metrics import METRICS
+from jobs.answers.metrics import Metric, NotScored
+from jobs.answers.metrics.classes import UNREADABLE
+from jobs.answers.metrics.classes import said_class as said_label
 from jobs.answers.parse import Parser
+from jobs.answers.predict import Prediction
+from jobs.answers.predict import predict as predict_fields
 from jobs.eval.examples import Example
-from jobs.eval.statistics import wilson
-from sftjobs.errors import DataError
+from jobs.eval.intervals import interval
+
+__all__ = ["CONFIDENCE", "SLICES", "UNREADABLE", "Prediction", "by_label", "confusion", "predict", "rate", "scores"]
 
 CONFIDENCE = 0.95
 """Level of the intervals of one model; the comparison has its own."""
-UNREADABLE = "(unreadable)"
-"""Stands for a failed parse among the predicted labels."""
-
-Prediction = dict[str, Any]
-"""One line of predictions.jsonl."""
 
 
-def predict(example: Example, text: str, parse: Parser, metrics: Sequence[str]) -> Prediction:
-    """One line of predictions.jsonl: the example with what the model said. The first metric decides `correct`.
-
-    Raises DataError if the expected answer itself cannot be read.
-    """
-    expected, found = parse(example.expected), parse(text)
-    if expected.how == "failed":
-        raise DataError(
-            f"held-out example {example.id} (task {example.task}): its expected answer {example.expected[:80]!r} "
-            "is not in the prompt's output format; correct the data or the format"
-        )
-    scores = {name: METRICS[name](expected, found) for name in metrics}
-    return {
-        **example.fields,
-        "label": example.label,
-        "expected": example.expected,
-        "prediction": text,
-        "parsed": found.value,
-        "parse": found.how,
-        "scores": scores,
-        "correct": scores[metrics[0]],
-    }
+def predict(
+    example: Example,
+    text: str,
+    parse: Parser,
+    metrics: Sequence[Metric],
+    *,
+    ended: bool = True,
+    loss: float | NotScored | None = None,
+) -> Prediction:
+    """One line of predictions.jsonl: see `jobs.answers.predict`."""
+    return predict_fields(example.fields, example.expected, text, parse, metrics, ended=ended, loss=loss)
 
 
-def scores(predictions: Sequence[Prediction], metrics: Sequence[str], template_hash: str) -> dict[str, Any]:
+def scores(predictions: Sequence[Prediction], metrics: Sequence[Metric], template_hash: str) -> dict[str, Any]:
     """Content of scores.json."""
     parses = Counter(prediction["parse"] for prediction in predictions)
-    by_task: dict[str, Any] = {}
-    for task in sorted({prediction["task"] for prediction in predictions}):
-        chosen = [prediction for prediction in predictions if prediction["task"] == task]
-        by_task[task] = {name: rate(chosen, name) for name in metrics}
+    classes = Counter(prediction["parse_class"] for prediction in predictions if prediction["parse_class"] is not None)
     labels = all(prediction["label"] is not None for prediction in predictions)
     return {
-        "metric": metrics[0],
+        "metric": metrics[0].name,
         "confidence": CONFIDENCE,
-        "metrics": {name: rate(predictions, name) for name in metrics},
-        "by_task": by_task,
-        "by_label": by_label(predictions) if labels else {},
+        "metrics": {metric.name: rate(predictions, metric) for metric in metrics},
+        **{f"by_{name}": by_slice(predictions, metrics, value_of) for name, value_of in SLICES.items()},
+        "by_label": by_label(predictions, metrics) if labels else {},
         "format": {how: parses[how] for how in ("strict", "repaired", "failed")},
+        "parse_classes": dict(sorted(classes.items())),
         "template_hash": template_hash,
     }
 
 
-def rate(predictions: Sequence[Prediction], metric: str) -> dict[str, Any]:
-    """Share of right answers with its Wilson interval."""
-    n = len(predictions)
-    right = sum(prediction["scores"][metric] for prediction in predictions)
-    interval = wilson(right, n, CONFIDENCE)
-    return {"value": right / n, "correct": right, "n": n, "low": interval.low, "high": interval.high}
+def rate(predictions: Sequence[Prediction], metric: Metric) -> dict[str, Any]:
+    """Value of a metric with its interval, over the `n` predictions that have a score; null if none has."""
+    scored = [prediction for prediction in predictions if prediction["scores"][metric.name] is not None]
+    value = metric.value(scored)
+    limits = interval(metric, scored, CONFIDENCE) if scored else None
+    found = {
+        "value": value,
+        "n": len(scored),
+        "low": None if limits is None else limits.low,
+        "high": None if limits is None else limits.high,
+        "kind": metric.kind,
+        "lower_is_better": metric.lower_is_better,
+    }
+    if metric.kind == "binary":
+        found["correct"] = sum(prediction["scores"][metric.name] for prediction in scored)
+    return found
 
 
-def by_label(predictions: Sequence[Prediction]) -> dict[str, dict[str, Any]]:
-    """Precision, recall and F1 per label that occurs. A share of nothing is null, never 0."""
+def _source(prediction: Prediction) -> str | None:
+    """The file that an example comes from, by the start of its digest."""
+    source = prediction.get("source")
+    return str(source["digest"])[:12] if isinstance(source, dict) and "digest" in source else None
+
+
+def _field(name: str) -> Callable[[Prediction], str | None]:
+    def value(prediction: Prediction) -> str | None:
+        return None if prediction.get(name) is None else str(prediction[name])
+
+    return value
+
+
+SLICES: dict[str, Callable[[Prediction], str | None]] = {
+    "task": _field("task"),
+    "difficulty": _field("difficulty"),
+    "source": _source,
+}
+"""Name of a way to slice the held-out set -> slice that a prediction is in, None for none."""
+
+
+def by_slice(
+    predictions: Sequence[Prediction], metrics: Sequence[Metric], value_of: Callable[[Prediction], str | None]
+) -> dict[str, dict[str, Any]]:
+    """Every metric within each slice."""
+    groups: dict[str, list[Prediction]] = {}
+    for prediction in predictions:
+        value = value_of(prediction)
+        if value is not None:
+            groups.setdefault(value, []).append(prediction)
+    return {name: {metric.name: rate(groups[name], metric) for metric in metrics} for name in sorted(groups)}
+
+
+def by_label(predictions: Sequence[Prediction], metrics: Sequence[Metric] = ()) -> dict[str, dict[str, Any]]:
+    """Precision, recall and F1 per label that occurs, and `metrics` over the examples that expect it.
+
+    A share of nothing is null, never 0.
+    """
+    groups = by_slice(predictions, metrics, lambda prediction: str(prediction["label"]))
     expected = Counter(prediction["label"] for prediction in predictions)
     said = Counter(said_label(prediction) for prediction in predictions)
     right = Counter(prediction["label"] for prediction in predictions if prediction["label"] == said_label(prediction))
@@ -85,13 +119,9 @@ def by_label(predictions: Sequence[Prediction]) -> dict[str, dict[str, Any]]:
             "precision": right[label] / said[label] if said[label] else None,
             "recall": right[label] / expected[label] if expected[label] else None,
             "f1": 2 * right[label] / both if both else None,
+            "metrics": groups.get(label, {}),
         }
     return table
-
-
-def said_label(prediction: Prediction) -> str:
-    """The label that was predicted."""
-    return UNREADABLE if prediction["parse"] == "failed" else str(prediction["parsed"])
 
 
 def confusion(predictions: Sequence[Prediction]) -> dict[str, Any]:

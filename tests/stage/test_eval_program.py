@@ -6,20 +6,28 @@ from typing import Any
 
 import pytest
 
-from jobs.answers.metrics import same
+from jobs.answers.metrics import BUILT_IN
 from jobs.answers.parse import parser
+from jobs.answers.same import same
 from jobs.eval.__main__ import run
 from jobs.eval.examples import Example
-from jobs.eval.score import UNREADABLE, by_label, confusion, predict, scores
+from jobs.eval.score import UNREADABLE, by_label, confusion, predict, rate, scores
 from sftjobs.errors import DataError
-from sftjobs.plan.configs import EvalConfig
+from sftjobs.plan.configs import DecodingConfig, EvalConfig, MetricConfig
 from sftjobs.plan.types import Operation
 from sftjobs.program import Program, Stopped
 from tests.support.eval_data import data_folder, example, label_examples, label_prompt
 from tests.support.program_runner import Outcome, run_here, run_program
 from tests.support.tiny import tiny_model
 
-CONFIG = EvalConfig(metrics=["accuracy", "exact_match"], max_new_tokens=4, threads_per_process=1, seed=1)
+DECODING = DecodingConfig(max_new_tokens=4, seed=1)
+CONFIG = EvalConfig(
+    metrics=[MetricConfig(name="accuracy"), MetricConfig(name="exact_match")],
+    decoding=DECODING,
+    threads_per_process=1,
+    seed=1,
+)
+METRICS = [BUILT_IN["accuracy"], BUILT_IN["exact_match"]]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +122,7 @@ def _predicted(answers: list[str]) -> list[dict[str, Any]]:
     parse = parser(label_prompt())
     examples = label_examples(len(answers))
     return [
-        predict(Example(one, one["label"]), answer, parse, ["accuracy", "exact_match"])
+        predict(Example(one, one["label"]), answer, parse, METRICS)
         for one, answer in zip(examples, answers, strict=True)
     ]
 
@@ -122,12 +130,21 @@ def _predicted(answers: list[str]) -> list[dict[str, Any]]:
 def test_scores_by_hand() -> None:
     # expected: balance, transfer, out_of_scope, balance, transfer, out_of_scope
     lines = _predicted(["balance", "Transfer.", "balance", "no idea", "transfer", "out_of_scope"])
-    result = scores(lines, ["accuracy", "exact_match"], "hash")
+    result = scores(lines, METRICS, "hash")
     assert result["metrics"]["accuracy"]["correct"] == 4
     assert result["metrics"]["exact_match"]["correct"] == 3
     assert result["format"] == {"strict": 4, "repaired": 1, "failed": 1}
     assert result["by_task"]["chat"]["accuracy"] == pytest.approx(
-        {"value": 1.0, "correct": 2, "n": 2, "low": 0.342, "high": 1.0}, abs=0.001
+        {
+            "value": 1.0,
+            "correct": 2,
+            "n": 2,
+            "low": 0.342,
+            "high": 1.0,
+            "kind": "binary",
+            "lower_is_better": False,
+        },
+        abs=0.001,
     )
     assert result["by_label"]["balance"] == {
         "n": 2,
@@ -136,6 +153,7 @@ def test_scores_by_hand() -> None:
         "precision": 0.5,
         "recall": 0.5,
         "f1": 0.5,
+        "metrics": {metric.name: rate(lines[::3], metric) for metric in METRICS},
     }
     table = confusion(lines)
     assert table["rows"] == ["balance", "out_of_scope", "transfer"]

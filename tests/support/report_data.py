@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+from jobs.answers.metrics import BUILT_IN
 from jobs.answers.parse import parser
 from jobs.eval.bad_cases import bad_cases
 from jobs.eval.examples import Example
@@ -35,7 +36,7 @@ def predictions(count: int, accuracy: float, unreadable: float, seed: int, text:
         answer = label if draw.random() < accuracy else draw.choice(LABELS)
         if draw.random() < unreadable:
             answer = "I would be glad to help you with that!"
-        lines.append(predict(Example(fields, label), answer, parse, ["accuracy"]))
+        lines.append(predict(Example(fields, label), answer, parse, [BUILT_IN["accuracy"]]))
     return lines
 
 
@@ -87,7 +88,7 @@ def stage(name: str, kind: Kind, sections: dict[str, Any], seconds: float, **cou
 
 def evaluation(lines: list[Prediction]) -> dict[str, Any]:
     """The section of one evaluation, as far as the report shows it."""
-    return {**scores(lines, ["accuracy"], digest("template")), "confusion": confusion(lines), "seconds": 31.5}
+    return {**scores(lines, [BUILT_IN["accuracy"]], digest("template")), "confusion": confusion(lines), "seconds": 31.5}
 
 
 def data_section(text: str = "please tell me about it") -> dict[str, Any]:
