@@ -77,9 +77,11 @@ def last_number(text: str) -> Number | None:
 def _digits(match: re.Match[str]) -> Number | None:
     value = float(match["digits"].replace(",", "") + (match["exponent"] or ""))
     if match["below"]:
-        if float(match["below"]) == 0:
+        below = float(match["below"])
+        dated = match.string[: match.start("digits")].endswith("/")  # 2024/05/06 is no fraction
+        if not dated and below == 0:
             return None
-        value /= float(match["below"])
+        value = below if dated else value / below
     for unit in match["unit"] or "":
         value *= _UNITS[unit]
     if match["sign"] == "-":

@@ -2,13 +2,13 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 from jobs.answers.metrics.base import Answered
 
 if TYPE_CHECKING:
-    from rouge_score.rouge_scorer import RougeScorer
     from sacrebleu.metrics import CHRF
 
 # Scripts that are written without blanks between words; a character stands for a word.
@@ -28,39 +28,38 @@ def tokens(text: str) -> list[str]:
 
 
 def rouge_l(one: Answered) -> float:
-    """F-measure of the longest common subsequence of tokens (Lin 2004, ROUGE, section 3.1), 0 to 1."""
-    expected, said = _text(one.expected_text), said_text(one)
-    if not tokens(expected) and not tokens(said):
-        return float(expected == said)  # nothing but punctuation
-    return float(_rouge().score(expected, said)["rougeL"].fmeasure)
+    """F-measure of the longest common subsequence of tokens (Lin 2004, ROUGE, section 3.1), 0 to 1.
+
+    The same number as rouge-score's `rougeL` with this tokenizer, whose table in Python takes 0.3 s for two texts of
+    1,500 characters.
+    """
+    expected, said = tokens(one.expected_text), tokens(said_text(one))
+    if not expected or not said:
+        return float(one.expected_text.strip() == said_text(one))  # nothing but punctuation
+    common = longest_common_subsequence(expected, said)
+    return 2 * common / (len(expected) + len(said))
+
+
+def longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
+    """Its length, a row of the table at a time as bits of one integer (Hyyro 2004, Bit-parallel LCS-length)."""
+    places: dict[str, int] = {}
+    for place, token in enumerate(one):
+        places[token] = places.get(token, 0) | 1 << place
+    full = row = (1 << len(one)) - 1
+    for token in other:
+        matches = row & places.get(token, 0)
+        row = ((row + matches) | (row - matches)) & full
+    return len(one) - row.bit_count()
 
 
 def chrf(one: Answered) -> float:
     """F-score of character n-grams up to 6, recall weighted twice (Popovic 2015, chrF2, as in sacrebleu), 0 to 1."""
-    return float(_chrf().sentence_score(said_text(one), [_text(one.expected_text)]).score) / 100
+    return float(_chrf().sentence_score(said_text(one), [one.expected_text.strip()]).score) / 100
 
 
 def said_text(one: Answered) -> str:
     """The answer as text: what was read of it, without a model's thoughts before it, else all that it said."""
-    return one.found.value if isinstance(one.found.value, str) else _text(one.text)
-
-
-def _text(text: str) -> str:
-    return text.strip()
-
-
-class _Tokenizer:
-    """What rouge-score calls."""
-
-    def tokenize(self, text: str) -> list[str]:
-        return tokens(text)
-
-
-@cache
-def _rouge() -> "RougeScorer":
-    from rouge_score.rouge_scorer import RougeScorer
-
-    return RougeScorer(["rougeL"], tokenizer=_Tokenizer())
+    return one.found.value if isinstance(one.found.value, str) else one.text.strip()
 
 
 @cache
