@@ -48,7 +48,7 @@ def test_run_stops_before_anything_is_trained(spoiled: CliRun) -> None:
         assert said in answer.err
     assert "log: sftjobs logs tickets-" in answer.err
     state = spoiled("status", "tickets", "-o", "json").json()
-    assert [stage["attempts"] for stage in state["stages"]] == [1, 0, 0, 0, 0], "a mistake is not tried again"
+    assert [stage["attempts"] for stage in state["stages"]] == [1, 0, 0, 0, 0, 0], "a mistake is not tried again"
 
 
 def test_a_tokenizer_without_a_chat_template(sft: CliRun) -> None:

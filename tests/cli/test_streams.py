@@ -43,7 +43,8 @@ def test_letters_that_the_terminal_does_not_have(sft: CliRun) -> None:
 
 def test_json_on_success(sft: CliRun) -> None:
     plan = sft("plan", "-o", "json").json()
-    assert [stage["stage"] for stage in plan["stages"]] == ["data", "train", "eval-base", "eval-tuned", "compare"]
+    stages = ["data", "train", "eval-base", "baselines", "eval-tuned", "compare"]
+    assert [stage["stage"] for stage in plan["stages"]] == stages
     assert [stage["stage"] for stage in sft("explain", "-o", "json").json()] == [s["stage"] for s in plan["stages"]]
     assert sft("ls", "-o", "json").json() == []
     assert sft("gc", "-o", "json").json() == {"bytes": 0, "deleted": False, "found": {}, "objects": 0}

@@ -206,7 +206,8 @@ def test_watching_to_the_end(run: Run) -> None:
     shown, _ = watching.communicate(timeout=30)
     assert watching.returncode == 0
     assert shown.endswith("failed: boom\n")
-    assert shown.count("controller: no pod in namespace team") == 2, "two looks differ, at least three were taken"
+    # At least four looks were taken; one of them may have come between the two records.
+    assert shown.count("controller: no pod in namespace team") in (2, 3)
 
 
 def test_watching_what_was_just_installed(tmp_path: Path) -> None:
