@@ -48,7 +48,7 @@ def run(program: Program) -> None:
             checkpoint.load_weights(program.resume, model)
 
     pad_id = pad_token(renderer)
-    layouts = Layouts(model.config, pad_id)
+    layouts = Layouts(model.config, pad_id, config.packing)
     steps = Steps(examples, order, layouts, config, program.rank, pad_id)
     trainer = SftTrainer(model, training_arguments(config, program.output), steps, first=header.step if header else 0)
     edge = StepEdge(program, trainer, header.history if header else [])

@@ -74,6 +74,8 @@ class SftTrainer(Trainer):
     def _loss(self, model: nn.Module, micro: MicroBatch) -> Tensor:
         """Summed loss of one micro batch, nats."""
         batch = micro.batch.to(self.args.device)
+        # A packed row is told apart by its position ids only where there is neither a mask nor a cache.
+        assert batch.layout != "packed" or "attention_mask" not in batch.inputs
         with self.compute_loss_context_manager(), scored_positions(model, batch.positions):
             logits = model(**batch.inputs, use_cache=False).logits
         return summed_loss(logits, batch.targets)

@@ -1,116 +1,23 @@
-"""The shared-prefix layout and the compact loss give the loss and the gradients of ordinary padded batches."""
+"""Which layout a micro batch gets, where its prefix ends, and for which models a row of several examples is refused."""
 
 import pytest
 import torch
-from peft import PeftModel
-from torch import Tensor, nn
-from torch.nn import functional
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
-from transformers.models.llama import LlamaConfig
-from transformers.models.mistral import MistralConfig
-from transformers.models.qwen2 import Qwen2Config
+from transformers import PretrainedConfig
 
-from jobs.lm.prefix import (
-    Batch,
-    Layouts,
-    Sequences,
-    padded_batch,
-    shared_prefix_batch,
-    supports_shared_prefix,
-    usable_prefix,
-)
+from jobs.lm.architectures import supports_one_row, supports_packing, supports_shared_prefix
+from jobs.lm.layout import Sequences, padded_batch, row_batch
+from jobs.lm.layout_cost import cost_of
+from jobs.lm.prefix import Layouts, usable_prefix
 from jobs.lm.render import IGNORE
-from jobs.lm.token_losses import scored_positions, summed_loss, token_losses
-from jobs.train.model import add_lora
-from tests.support.training import LORA
-
-SIZES = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 128,
-}
-CONFIGS = {
-    "llama": LlamaConfig(**SIZES, tie_word_embeddings=True),
-    "qwen2": Qwen2Config(**SIZES),
-    "mistral": MistralConfig(**SIZES, sliding_window=None),
-}
-
-
-def make_model(name: str, method: str = "full") -> PreTrainedModel | PeftModel:
-    torch.manual_seed(0)
-    base = AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation="sdpa")
-    if method == "full":
-        return base
-    model = add_lora(base, LORA)
-    for parameter_name, parameter in model.named_parameters():
-        if "lora_B" in parameter_name:
-            nn.init.normal_(parameter, std=0.1)  # an adapter that changes something
-    return model
-
-
-def make_sequences(prefix: int = 20, rests: tuple[int, ...] = (3, 9, 5, 6), answers: int = 2) -> Sequences:
-    generator = torch.Generator().manual_seed(1)
-    common = torch.randint(3, 97, (prefix,), generator=generator).tolist()
-    ids = [
-        [*common, number + 3, *torch.randint(3, 97, (length,), generator=generator).tolist()]
-        for number, length in enumerate(rests)
-    ]
-    labels = [[IGNORE] * (len(row) - answers) + row[-answers:] for row in ids]
-    return Sequences(ids, labels)
-
-
-def stock(model: nn.Module, sequences: Sequences) -> Tensor:
-    """Summed loss from the logits of every position of a padded batch."""
-    length = max(len(ids) for ids in sequences.ids)
-    ids = torch.tensor([list(row) + [0] * (length - len(row)) for row in sequences.ids])
-    labels = torch.tensor([list(row) + [IGNORE] * (length - len(row)) for row in sequences.labels])
-    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in sequences.ids])
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
-    return functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORE, reduction="sum")
-
-
-def compact(model: nn.Module, batch: Batch) -> Tensor:
-    with scored_positions(model, batch.positions):
-        logits = model(**batch.inputs, use_cache=False).logits
-    assert logits.shape[:2] == (1, len(batch.targets))
-    return summed_loss(logits, batch.targets)
-
-
-def gradients(model: nn.Module, loss: Tensor) -> Tensor:
-    model.zero_grad()
-    loss.backward()
-    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-
-
-def assert_close(model: nn.Module, expected: Tensor, found: Tensor) -> None:
-    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
-    one, other = gradients(model, expected), gradients(model, found)
-    assert one.norm() > 0
-    assert ((one - other).norm() / one.norm()).item() < 1e-5
-
-
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("name", sorted(CONFIGS))
-def test_both_layouts_give_the_stock_loss_and_gradients(name: str, method: str) -> None:
-    model, sequences = make_model(name, method), make_sequences()
-    assert supports_shared_prefix(model.config) is None
-    assert usable_prefix(sequences) == 20
-    assert_close(model, stock(model, sequences), compact(model, padded_batch(sequences, pad_id=0)))
-    assert_close(model, stock(model, sequences), compact(model, shared_prefix_batch(sequences, 20)))
-
-
-def test_the_loss_of_each_example_is_that_of_the_example_alone() -> None:
-    model, sequences = make_model("llama"), make_sequences()
-    batch = shared_prefix_batch(sequences, 20)
-    with torch.no_grad(), scored_positions(model, batch.positions):
-        losses = token_losses(model(**batch.inputs, use_cache=False).logits, batch.targets)
-    for number, (ids, labels) in enumerate(zip(sequences.ids, sequences.labels, strict=True)):
-        alone = stock(model, Sequences([ids], [labels])).item()
-        assert losses[batch.owners == number].sum().item() == pytest.approx(alone, rel=1e-5)
+from tests.support.architectures import (
+    compact_loss,
+    difference,
+    gradients,
+    make_config,
+    make_model,
+    make_sequences,
+    stock_loss,
+)
 
 
 def test_the_prefix_ends_before_the_position_that_predicts_the_first_supervised_token() -> None:
@@ -122,39 +29,85 @@ def test_the_prefix_ends_before_the_position_that_predicts_the_first_supervised_
     assert usable_prefix(Sequences(same, [[IGNORE] * 3 + [8]] * 2)) == 2
     model = make_model("llama")
     twice = Sequences(same, [[IGNORE] * 3 + [8]] * 2)
-    assert_close(model, stock(model, twice), compact(model, shared_prefix_batch(twice, 2)))
-
-
-def test_a_batch_without_supervised_tokens_is_a_differentiable_zero() -> None:
-    model = make_model("llama", "lora")
-    loss = compact(model, padded_batch(Sequences([[5]], [[IGNORE]]), pad_id=0))
-    assert loss.item() == 0
-    assert not gradients(model, loss).any()
+    expected = stock_loss(model, twice)
+    found = compact_loss(model, row_batch(twice, 2))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert difference(gradients(model, expected), gradients(model, found)) < 1e-5
 
 
 def test_layouts_choose_the_cheaper_one() -> None:
-    model = make_model("llama")
-    layouts = Layouts(model.config, pad_id=0)
+    layouts = Layouts(make_model("llama").config, pad_id=0)
     assert layouts.reason is None
-    assert layouts.lay_out(make_sequences(prefix=20)).shared
-    assert not layouts.lay_out(make_sequences(prefix=1, rests=(30, 30, 30))).shared
-    alone = make_sequences(rests=(4,))
-    assert not layouts.lay_out(alone).shared
     shared = layouts.lay_out(make_sequences(prefix=20))
-    assert shared.encoded == 20 + (3 + 9 + 5 + 6) + 4
+    assert shared.shared and shared.encoded == 20 + (3 + 9 + 5 + 6) + 4
+    even = layouts.lay_out(make_sequences(prefix=1, rests=(30, 30, 30)))
+    assert (even.layout, even.encoded) == ("padded", 3 * 32), "one row would compute nine times the pairs"
+    alone = layouts.lay_out(make_sequences(rests=(4,)))
+    assert alone.layout == "padded" and not alone.shared
+    ragged = layouts.lay_out(make_sequences(prefix=0, rests=(60, 2, 3, 4)))
+    assert (ragged.layout, ragged.prefix, ragged.encoded) == ("row", 0, 61 + 3 + 4 + 5)
+
+
+def test_an_unknown_model_gets_padded_batches() -> None:
+    layouts = Layouts(PretrainedConfig(model_type="mamba"), pad_id=0)
+    assert layouts.reason == "architecture 'mamba' is not known to have causal attention in every layer"
+    assert layouts.lay_out(make_sequences()).layout == "padded"
+
+
+@pytest.mark.parametrize("name", ["gemma3_text", "gpt2", "llama", "mixtral", "phi", "qwen3_moe", "starcoder2"])
+def test_the_cost_of_a_token_is_that_of_the_weights_it_meets(name: str) -> None:
+    model = make_model(name)
+    outside = ("embed", "wte", "wpe", "lm_head", "gate.weight")
+    layers = {key: value.numel() for key, value in model.named_parameters() if value.ndim > 1}
+    inside = {key: size for key, size in layers.items() if not any(part in key for part in outside)}
+    met = sum(size / 2 if "experts" in key else size for key, size in inside.items())  # 2 of 4 experts
+    cost = cost_of(model.config)
+    assert cost.linear * 2 == met * 2, "two layers, two operations per weight"
+    assert cost.quadratic == 4 * 32
 
 
 @pytest.mark.parametrize(
     "config, attention, reason",
     [
-        (MistralConfig(**SIZES, sliding_window=16), "sdpa", "sliding window of 16 tokens"),
-        (Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=16, max_window_layers=1), "sdpa", "sliding"),
+        (make_config("mistral", sliding_window=16), "sdpa", "sliding window of 16 tokens"),
+        (make_config("qwen2"), "sdpa", "sliding"),
+        (make_config("gpt2"), "sdpa", "architecture 'gpt2' is not known"),
         (PretrainedConfig(model_type="mamba"), "sdpa", "architecture 'mamba' is not known"),
-        (LlamaConfig(**SIZES), "flash_attention_2", "'flash_attention_2' takes no dense mask"),
+        (make_config("llama"), "flash_attention_2", "'flash_attention_2' takes no dense mask"),
     ],
 )
-def test_the_layout_is_refused_with_the_reason(config: PretrainedConfig, attention: str, reason: str) -> None:
+def test_going_on_after_a_prefix_is_refused_with_the_reason(
+    config: PretrainedConfig, attention: str, reason: str
+) -> None:
     config._attn_implementation_internal = attention
     found = supports_shared_prefix(config)
     assert found is not None
     assert reason in found
+
+
+def test_a_window_that_is_switched_off_is_none() -> None:
+    config = make_config("qwen2", use_sliding_window=False, sliding_window=16, layer_types=None)
+    config._attn_implementation_internal = "sdpa"
+    assert supports_shared_prefix(config) is None
+
+
+def test_one_row_is_refused_with_the_reason() -> None:
+    chunked = make_config("llama")
+    chunked.layer_types = ["chunked_attention", "full_attention"]
+    assert supports_packing(chunked) == supports_one_row(chunked) == "layers of type chunked_attention"
+    linear = make_config("qwen3")
+    linear.layer_types = ["linear_attention", "full_attention"]
+    assert supports_one_row(linear) == "layers of type linear_attention"
+    flash = make_config("llama")
+    flash._attn_implementation_internal = "flash_attention_2"
+    assert supports_packing(flash) is None
+    assert supports_one_row(flash) == "attention implementation 'flash_attention_2' takes no dense mask"
+
+
+def test_a_batch_moves_as_a_whole() -> None:
+    batch = row_batch(make_sequences(), 20, {"full_attention": None, "sliding_attention": 7})
+    moved = batch.to(torch.device("meta"))
+    masks = moved.inputs["attention_mask"]
+    assert isinstance(masks, dict)
+    assert {mask.device.type for mask in masks.values()} == {moved.positions.device.type} == {"meta"}
+    assert padded_batch(make_sequences(), 0).to(torch.device("meta")).layout == "padded"
