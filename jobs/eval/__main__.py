@@ -1,6 +1,7 @@
 """Answers of one model to the held-out examples, with scores.
 
-inputs    model: a model folder; data: held_out.jsonl and prompt.json
+inputs    model: a model folder; data: held_out.jsonl and prompt.json; metric.<n>: a file with a metric; optionally
+          trained_on: train.jsonl that the model was trained on
 content   predictions.jsonl, scores.json
 report    a section named as the stage, e.g. eval-base
 """
@@ -18,6 +19,7 @@ from jobs.eval.examples import read_examples, read_prompt
 from jobs.eval.lines import write_lines
 from jobs.eval.loss import answer_losses
 from jobs.eval.score import Prediction, confusion, predict, scores
+from jobs.eval.trained_on import refuse_trained
 from jobs.eval.words import failures, in_words, notes, shortened
 from jobs.lm.device import planned_device
 from jobs.lm.generate import Generation, generate
@@ -45,6 +47,7 @@ def run(program: Program) -> None:
     parse = parser(prompt)
     metrics = load(config.metrics, program.input_file)
     check(metrics, prompt, parse, [(example.fields, example.expected) for example in examples])
+    refuse_trained(program, examples)
 
     tokenizer = load_tokenizer(program.input("model"))
     renderer = Renderer(tokenizer)
