@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import sys
 import types
 from collections.abc import Callable
 from copy import deepcopy
@@ -34,8 +35,9 @@ def _function(name: str, path: Path, function: str) -> Callable[..., Any]:
     # Not imported but compiled: nothing is written beside the file, which is an input.
     module = types.ModuleType(f"user_metric_{name}")
     module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses look there for the module of a class
     try:
-        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+        exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         raise DataError(f"metric {name!r}: {path.name} cannot be loaded: {_where(error, path)}") from error
     found = getattr(module, function, None)
