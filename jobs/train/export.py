@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from jobs.lm.load import read_model_config, stored_dtype, weight_files
-from jobs.train.model import TrainedModel
+from jobs.train.model import TrainedModel, in_float32
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError, SftError
 
@@ -34,7 +34,7 @@ def export(model: TrainedModel, base: Path, stop_ids: list[int], content: Path) 
     """
     if isinstance(model, PeftModel):
         save_adapter(model, content / ADAPTER)
-        model = model.merge_and_unload()
+        model = in_float32(model, base).merge_and_unload()
     assert isinstance(model, PreTrainedModel)
     folder = content / MODEL
     model.generation_config = _generation_config(base, model, stop_ids)
