@@ -70,7 +70,7 @@ def failed(why: FailureClass) -> Parsed:
     return Parsed(None, "failed", why)
 
 
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
+_THOUGHTS = re.compile(r"\A\s*<think>(.*?</think>)?", re.DOTALL)
 _REFUSAL = re.compile(
     r"^\W*(?:i['’]?m |i am )?(?:very |so |really )?(?:sorry|afraid)\b"
     r"|^\W*(?:unfortunately|i apologi[sz]e)\b"
@@ -84,9 +84,19 @@ _REFUSAL = re.compile(
 )
 
 
-def without_thoughts(text: str) -> str:
-    """The text after the thoughts that a reasoning model puts before its answer."""
-    return _THOUGHTS.sub("", text, count=1)
+def after_thoughts(parse: Parser) -> Parser:
+    """Reads what stands after `<think>...</think>`, which a reasoning model puts before its answer."""
+
+    def parse_rest(text: str) -> Parsed:
+        thoughts = _THOUGHTS.match(text)
+        if thoughts is None:
+            return parse(text)
+        if thoughts[1] is None:  # they never end
+            return failed("cut_off")
+        found = parse(text[thoughts.end() :])
+        return replace(found, how="repaired") if found.how == "strict" else found
+
+    return parse_rest
 
 
 def refuses(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 
-from jobs.answers.parse.base import Parsed, failed, folded, refuses, stripped, without_thoughts
+from jobs.answers.parse.base import Parsed, failed, folded, refuses, stripped
 from sftjobs.errors import DataError
 
 _LEAD = re.compile(
@@ -12,6 +12,7 @@ _LEAD = re.compile(
 _DENIAL = re.compile(r"\b(?:not|no|none|nor|neither|never|cannot|without|\w+n['’]t)\b|[不非没沒未無无]")
 """Words after which a label that the text contains may be what it is not about."""
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
+_SPREAD = re.compile(rf"(?<={_IDEOGRAPH.pattern}) (?={_IDEOGRAPH.pattern})")
 _SENTENCE = re.compile(r"[.!?。;,]\s*\S|\n")
 
 
@@ -34,11 +35,10 @@ class LabelParser:
         text = text.strip()
         if text in self._labels:
             return Parsed(text, "strict")
-        text = without_thoughts(text).strip()
         if not text:
             return failed("empty")
         plain = _plain(text)
-        label = text if text in self._labels else self._plain.get(plain) or self._plain.get(_LEAD.sub("", plain))
+        label = self._plain.get(plain) or self._plain.get(_LEAD.sub("", plain))
         if label is not None:
             return Parsed(label, "repaired")
         return self._within_text(text, plain)
@@ -53,7 +53,7 @@ class LabelParser:
         if refuses(text):
             return failed("refusal")
         name = _LEAD.sub("", plain)
-        short = 0 < _size(name) <= self._longest and not _SENTENCE.search(folded(text))
+        short = 0 < _size(name) <= self._longest and not (_SENTENCE.search(folded(text)) or _DENIAL.search(name))
         return failed("unknown_label" if short else "no_label")
 
     def _named(self, text: str) -> tuple[set[str], str]:
@@ -75,7 +75,7 @@ class LabelParser:
 
 def _plain(text: str) -> str:
     """One form for what people see as the same label: width, case, quotes around it, kind of separator."""
-    return stripped(re.sub(r"[\s_\-]+", " ", folded(text)))
+    return stripped(_SPREAD.sub("", re.sub(r"[\s_\-]+", " ", folded(text))))
 
 
 def _size(text: str) -> int:

@@ -3,15 +3,16 @@
 import json
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from jobs.answers.parse.base import Parsed, failed, refuses, without_thoughts
+from jobs.answers.parse.base import Parsed, failed, refuses
 from jobs.answers.same import same
 from sftjobs.errors import DataError
+
+MAX_DEPTH = 100
 
 _FENCE = re.compile(r"```[ \t]*[A-Za-z0-9]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _PLACEHOLDER = re.compile(r"[\[{][^\[\]{}\"“”']{0,80}[\]}]")
@@ -47,12 +48,12 @@ class JsonParser:
         whole = _load(text)
         if whole is not None:
             return Parsed(whole[0], "strict") if self._valid(whole[0]) else failed("schema")
-        text = without_thoughts(text)
         values = _candidates(text)
-        if not values:
-            if not _BEGIN.search(text):
-                return failed("refusal" if refuses(text) else "no_json" if text.strip() else "empty")
+        if values is None:
             return failed("invalid_json")
+        if not values:
+            broken = _BEGIN.search(text) is not None
+            return failed("refusal" if refuses(text) else "invalid_json" if broken else "no_json")
         fitting = [value for value in values if self._valid(value)]
         if not fitting:
             return failed("schema")
@@ -64,12 +65,20 @@ class JsonParser:
         return self._validator is None or self._validator.is_valid(value)
 
 
-def _candidates(text: str) -> list[Any]:
-    """The JSON values of a text: of its code fences if they hold any, else of the text; each as it is or mended."""
+def _candidates(text: str) -> list[Any] | None:
+    """The JSON values of a text: of its code fences if they hold any, else of the text; each as it is or mended.
+
+    None if there is one that cannot be read.
+    """
     fenced = [loaded[0] for fence in _FENCE.findall(text) if (loaded := _load(fence) or _load(mended(fence)))]
-    # An apostrophe in the words before the value is no quote.
+    if fenced:
+        return fenced
     start = _BEGIN.search(text)
-    return fenced or list(_values(text)) or (list(_values(mended(text[start.start() :]))) if start else [])
+    if start is None:
+        return []
+    values = _values(text)
+    # An apostrophe in the words before the value is no quote.
+    return _values(mended(text[start.start() :])) if values is None else values
 
 
 def mended(text: str) -> str:
@@ -102,10 +111,10 @@ def _load(text: str) -> tuple[Any] | None:
         return None
 
 
-def _values(text: str) -> Iterator[Any]:
-    """The objects and lists inside other text. It ends at the first that cannot be read: what is inside may be less
-    than was meant."""
-    place = 0
+def _values(text: str) -> list[Any] | None:
+    """The objects and lists inside other text; None if one cannot be read: it may be the one that was meant, and what
+    is inside it less than was meant."""
+    place, found = 0, []
     while (start := _BEGIN.search(text, place)) is not None:
         placeholder = _PLACEHOLDER.match(text, start.start())
         try:
@@ -113,10 +122,11 @@ def _values(text: str) -> Iterator[Any]:
             _check(value)
         except (ValueError, RecursionError):
             if placeholder is None:
-                return
+                return None
             place = placeholder.end()
-            continue
-        yield value
+        else:
+            found.append(value)
+    return found
 
 
 def _refuse(constant: str) -> Any:
@@ -124,9 +134,20 @@ def _refuse(constant: str) -> Any:
 
 
 def _check(value: Any) -> None:
-    """Raises ValueError on half of a surrogate pair (`\\ud83d`), which no file can hold."""
-    if not isinstance(value, int | float):
-        json.dumps(value, ensure_ascii=False).encode()
+    """Raises ValueError on what cannot be worked with: half of a surrogate pair (`\\ud83d`), which no file can hold,
+    and a value in a value in a value, 100 deep, which no person meant."""
+    json.dumps(value, ensure_ascii=False).encode()
+    level, inner = 0, [value]
+    while inner:
+        level += 1
+        if level > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        inner = [
+            one
+            for outer in inner
+            if isinstance(outer, dict | list)
+            for one in (outer.values() if isinstance(outer, dict) else outer)
+        ]
 
 
 def _number(digits: str) -> float:

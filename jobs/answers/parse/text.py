@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from jobs.answers.parse.base import Parsed, Parser, failed, refuses, without_thoughts
+from jobs.answers.parse.base import Parsed, Parser, failed, refuses
 from sftjobs.errors import DataError
 
 _LEAD = re.compile(
@@ -25,7 +25,6 @@ def pattern_parser(pattern: str | None) -> Parser:
         text = text.strip()
         if compiled.fullmatch(text):
             return Parsed(text, "strict")
-        text = without_thoughts(text).strip()
         if not text:
             return failed("empty")
         found = {form for form in _forms(text) if compiled.fullmatch(form)}
@@ -49,7 +48,4 @@ def _forms(text: str) -> list[str]:
 def any_text(text: str) -> Parsed:
     """Any text but none."""
     text = text.strip()
-    answer = without_thoughts(text).strip()
-    if not answer:
-        return failed("empty")
-    return Parsed(answer, "strict" if answer == text else "repaired")
+    return Parsed(text, "strict") if text else failed("empty")
