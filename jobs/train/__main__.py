@@ -9,6 +9,7 @@ from jobs.lm.render import Renderer, load_tokenizer
 from jobs.train import checkpoint
 from jobs.train.arguments import training_arguments
 from jobs.train.determinism import make_repeatable
+from jobs.train.dev import DevSet
 from jobs.train.disk import writing
 from jobs.train.edge import StepEdge
 from jobs.train.engine import check_ranks, infrastructure_errors, quiet, train
@@ -17,6 +18,7 @@ from jobs.train.export import MODEL, export
 from jobs.train.model import open_for_training, parameter_counts
 from jobs.train.steps import Steps
 from jobs.train.summary import Stopwatch, counts, report
+from jobs.train.trackers import check_trackers, open_trackers
 from jobs.train.trainer import SftTrainer
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import TrainConfig
@@ -25,8 +27,9 @@ from sftjobs.program import Program, main
 
 
 def run(program: Program) -> None:
-    """Train as the plan says; leaves `model/` (and `adapter/`), counts and the report section `train`."""
+    """Train as the plan says; leaves `model/` (and `adapter/`), counts and the report section of the stage."""
     config = TrainConfig.model_validate(program.plan.config)
+    check_trackers(program.plan.operation.report_to)
     check_ranks(program.world_size, config.world_size, "were started")
     header = checkpoint.read_header(program.resume, program) if program.resume else None
     planned_device(config.device, program.local_rank)
@@ -39,10 +42,11 @@ def run(program: Program) -> None:
         renderer = Renderer(load_tokenizer(base))
         examples = read_training_set(program.input("data") / "train.jsonl", renderer, config.max_tokens)
         order = training_order(config, examples)
+        dev = DevSet(program, config, config.dev, renderer) if config.dev else None
     with watch("open the model"):
         program.progress("load", 0, config.steps, unit="steps")
         model = open_for_training(base, config)
-        check_positions(model.config, max(examples.lengths))
+        check_positions(model.config, max(examples.lengths + (dev.examples.lengths if dev else [])))
         parameters = parameter_counts(model)
         if program.resume:
             checkpoint.load_weights(program.resume, model)
@@ -51,21 +55,22 @@ def run(program: Program) -> None:
     layouts = Layouts(model.config, pad_id, config.packing)
     steps = Steps(examples, order, layouts, config, program.rank, pad_id)
     trainer = SftTrainer(model, training_arguments(config, program.output), steps, first=header.step if header else 0)
-    edge = StepEdge(program, trainer, header.history if header else [])
+    edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
     with watch("train"), infrastructure_errors(), writing(program.output, "the metrics"):
-        train(program, config, trainer, edge)
+        train(program, trainer, edge)
 
     with watch("export"):
-        program.progress("export", config.steps, config.steps, unit="steps")
+        program.progress("export", edge.step, config.steps, unit="steps")
         if program.rank == 0:
+            edge.keeper.restore(model, edge.step)
             with writing(program.content, "the tuned model"):
                 export(model, base, renderer.stop_ids, program.content)
                 if renderer.warning is not None:  # the model has to be served with what it was trained with
                     template = program.content / MODEL / "chat_template.jinja"
                     template.write_text(renderer.tokenizer.get_chat_template(), encoding="utf-8")
-    counted = counts(config, examples, order, edge.history, parameters, renderer.template_hash)
+    counted = counts(examples, order, edge, parameters, renderer.template_hash)
     program.write_counts(counted)
-    program.write_report("train", report(program, config, counted, examples, edge, layouts, watch))
+    program.write_report(program.plan.stage, report(program, config, counted, examples, edge, layouts, watch))
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -1,12 +1,14 @@
 """Checkpoints: what cannot be computed again from plan and data, namely trained weights and optimizer.
 
-    step-<N>/rank-00000/   checkpoint.json, weights.safetensors (trainable weights only), optimizer.pt (+ schedule)
+    step-<N>/rank-00000/   checkpoint.json, weights.safetensors (trainable weights only), optimizer.pt (+ schedule),
+                           kept.safetensors (those of the best look at the dev set, if it was at an earlier step)
     step-<N>/rank-<r>/     checkpoint.json
 
 Data order and dropout are functions of (seed, step), so neither a position nor a random state is kept.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,10 @@ from sftjobs.errors import CheckpointError
 from sftjobs.model import Document
 from sftjobs.program import Program
 
-FORMAT = 1
+FORMAT = 2
 HEADER = "checkpoint.json"
 WEIGHTS = "weights.safetensors"
+KEPT = "kept.safetensors"
 OPTIMIZER = "optimizer.pt"
 
 
@@ -39,6 +42,21 @@ class Point(Document):
     """Tokens of examples, without padding, per second of wall time."""
 
 
+class Look(Document):
+    """What a look at the dev set saw."""
+
+    step: int
+    """Optimizer steps done before it; 0: before the first."""
+    loss: float
+    """Mean per supervised token of the dev examples, nats."""
+    metric: str | None = None
+    """What scores generated answers; None: nothing was generated."""
+    lower_is_better: bool = False
+    """Of the metric."""
+    score: float | None = None
+    """Of the metric; None without one, or if no answer could be scored."""
+
+
 class Header(Document):
     """`checkpoint.json`: what the checkpoint belongs to and how far it is."""
 
@@ -49,21 +67,30 @@ class Header(Document):
     """Optimizer steps done."""
     world_size: int
     history: list[Point]
-    """Every step so far; rank 0 only."""
+    """Every step so far; in the part of rank 0 only."""
+    looks: list[Look]
+    """Every look at the dev set so far; in the part of rank 0 only."""
 
 
 def read_header(folder: Path, program: Program) -> Header:
-    """The header of this rank's part of the checkpoint `folder`.
+    """The header of this rank's part of the checkpoint `folder`, with history and looks of rank 0's.
 
     Raises CheckpointError if it is incomplete or belongs to another training: nothing of it may be loaded then.
     """
-    path = folder / names.rank_folder(program.rank) / HEADER
+    header = _read_part(folder, program, program.rank)
+    if program.rank == 0:
+        return header
+    # Every rank decides on them (early stop, guards), and all must decide the same.
+    first = _read_part(folder, program, 0)
+    return header.model_copy(update={"history": first.history, "looks": first.looks})
+
+
+def _read_part(folder: Path, program: Program, rank: int) -> Header:
+    path = folder / names.rank_folder(rank) / HEADER
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(
-            f"checkpoint {folder.name}: {names.rank_folder(program.rank)}/{HEADER}: {error}"
-        ) from error
+        raise CheckpointError(f"checkpoint {folder.name}: {names.rank_folder(rank)}/{HEADER}: {error}") from error
     found = raw.get("format") if isinstance(raw, dict) else None
     if found != FORMAT:
         raise CheckpointError(f"checkpoint {folder.name}: format {found}, this version reads {FORMAT}; {_WAY_OUT}")
@@ -91,20 +118,28 @@ def save(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     step: int,
     history: list[Point],
+    looks: list[Look],
+    kept: Path | None,
 ) -> None:
-    """This rank's part of the checkpoint after `step`, renamed into place once it is whole."""
+    """This rank's part of the checkpoint after `step`, renamed into place once it is whole.
+
+    `kept`: file with the best weights so far, if they are not those of this step.
+    """
     header = Header(
         format=FORMAT,
         key=program.plan.key,
         step=step,
         world_size=program.world_size,
         history=history if program.rank == 0 else [],
+        looks=looks if program.rank == 0 else [],
     )
     with writing(program.checkpoints, f"checkpoint of step {step}"):
         folder = program.new_checkpoint(step)
         if program.rank == 0:
             save_file(trainable_state(model), folder / WEIGHTS)
             torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / OPTIMIZER)
+            if kept is not None:
+                shutil.copyfile(kept, folder / KEPT)
         (folder / HEADER).write_text(header.model_dump_json(), encoding="utf-8")
         program.finish_checkpoint(folder)
 
@@ -114,6 +149,11 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     state = load_file(folder / names.rank_folder(0) / WEIGHTS)
     expected = trainable_state(model)
     _compare(folder, {name: value.shape for name, value in state.items()}, expected)
+    put_weights(state, model)
+
+
+def put_weights(state: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Overwrite the parameters that `state` names."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in state:

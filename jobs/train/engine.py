@@ -10,19 +10,28 @@ from transformers.utils import logging
 from jobs.train.edge import StepEdge
 from jobs.train.trainer import SftTrainer
 from sftjobs.errors import SftError
-from sftjobs.plan.configs import TrainConfig
 from sftjobs.program import Program, Stopped
 
 
-def train(program: Program, config: TrainConfig, trainer: SftTrainer, edge: StepEdge) -> None:
-    """Do the steps that are left. Raises Stopped if asked to stop, DataError on a loss that is not a number."""
+def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
+    """Do the steps that are left, with the looks at the dev set.
+
+    Raises Stopped if asked to stop, DataError on a loss that is not a number and on a training that went wrong.
+    """
     check_ranks(trainer.accelerator.num_processes, program.world_size, "found each other")
     if program.stop_requested:
         raise Stopped("before the first step of this attempt")
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(edge)
-    if trainer.first < config.steps:
-        trainer.train()
+    try:
+        if not edge.over:
+            trainer.train()
+        # Of a training that was stopped after its last step, only this look is left.
+        if not edge.look_if_due():
+            raise Stopped(f"before the look after step {edge.step}")
+        edge.check_kept()
+    finally:
+        edge.close_trackers()
 
 
 def check_ranks(found: int, wanted: int, what: str) -> None:

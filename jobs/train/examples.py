@@ -28,11 +28,15 @@ class TrainingSet:
 
 
 def read_training_set(path: Path, renderer: Renderer, max_tokens: int) -> TrainingSet:
-    """The examples of a `train.jsonl` that the data stage wrote, rendered.
+    """The examples of a `train.jsonl` that the data stage wrote, rendered. Raises DataError if they cannot be used."""
+    return rendered(path.name, read_examples(path), renderer, max_tokens)
 
-    Raises DataError if there are none, or if one is longer than `max_tokens` tokens or has no token to learn.
+
+def rendered(name: str, examples: list[dict[str, Any]], renderer: Renderer, max_tokens: int) -> TrainingSet:
+    """`examples` of the file `name` as token ids and labels.
+
+    Raises DataError if one is longer than `max_tokens` tokens or has no token to learn.
     """
-    examples = _read(path)
     token_ids: list[array[int]] = []
     labels: list[array[int]] = []
     for start in range(0, len(examples), _BATCH):
@@ -43,11 +47,11 @@ def read_training_set(path: Path, renderer: Renderer, max_tokens: int) -> Traini
     for example, ids, count in zip(examples, token_ids, supervised, strict=True):
         if len(ids) > max_tokens:
             raise DataError(
-                f"{path.name}: example {example['id']} has {len(ids)} tokens, data.max_tokens is {max_tokens}: "
+                f"{name}: example {example['id']} has {len(ids)} tokens, data.max_tokens is {max_tokens}: "
                 "prepare the data with the model that is trained"
             )
         if not count:
-            raise DataError(f"{path.name}: example {example['id']} has no token with loss: its answer is empty")
+            raise DataError(f"{name}: example {example['id']} has no token with loss: its answer is empty")
     return TrainingSet(
         example_ids=[str(example["id"]) for example in examples],
         tasks=[str(example["task"]) for example in examples],
@@ -58,15 +62,20 @@ def read_training_set(path: Path, renderer: Renderer, max_tokens: int) -> Traini
     )
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def read_examples(path: Path, whole: bool = False) -> list[dict[str, Any]]:
+    """Id, task and messages of each line, or the `whole` of it. Raises DataError naming the line, or without any."""
     examples = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                example = json.loads(line)
-                examples.append({name: example[name] for name in ("id", "task", "messages")})
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise DataError(f"{path.name}:{number}: not an example of the data stage: {error!r}") from error
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    example = json.loads(line)
+                    needed = {name: example[name] for name in ("id", "task", "messages")}
+                    examples.append({**example, **needed} if whole else needed)
+                except (json.JSONDecodeError, KeyError, TypeError) as error:
+                    raise DataError(f"{path.name}:{number}: not an example of the data stage: {error!r}") from error
+    except FileNotFoundError:
+        raise DataError(f"{path.name}: the data stage left no such file; run it again") from None
     if not examples:
-        raise DataError(f"{path.name}: no training examples: the data stage kept none")
+        raise DataError(f"{path.name}: no examples: the data stage kept none")
     return examples

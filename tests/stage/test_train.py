@@ -167,7 +167,7 @@ def test_a_checkpoint_of_another_config_is_refused_before_anything_is_read(
         train(train_config(learning_rate=0.5), nothing, nothing, tmp_path / "b", resume=checkpoint)
     assert caught.value.exit_code == Exit.BAD_CHECKPOINT == 11
     (checkpoint / names.rank_folder(0) / "checkpoint.json").write_text('{"format": 0}')
-    with pytest.raises(CheckpointError, match="format 0, this version reads 1"):
+    with pytest.raises(CheckpointError, match="format 0, this version reads 2"):
         train(train_config(), base, data, tmp_path / "c", resume=checkpoint)
 
 
@@ -200,7 +200,7 @@ def test_general_examples_are_mixed_in(base: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text, changes, message",
     [
-        ("", {}, "train.jsonl: no training examples"),
+        ("", {}, "train.jsonl: no examples"),
         ('{"id": "a", "task": "intent"\n', {}, "train.jsonl:1: not an example"),
         ('{"id": "a", "messages": []}\n', {}, "train.jsonl:1: not an example of the data stage: KeyError"),
         (None, {"max_tokens": 20}, "data.max_tokens is 20"),
