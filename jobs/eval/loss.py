@@ -1,5 +1,6 @@
 """The loss of the expected answers under the model."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -44,7 +45,7 @@ def answer_losses(
 
 
 @torch.inference_mode()
-def _means(model: PreTrainedModel, layouts: Layouts, sequences: Sequences) -> list[float]:
+def _means(model: PreTrainedModel, layouts: Layouts, sequences: Sequences) -> list[float | NotScored]:
     batch = layouts.lay_out(sequences).to(model.device)
     with scored_positions(model, batch.positions):
         logits = model(**batch.inputs, use_cache=False).logits
@@ -52,4 +53,10 @@ def _means(model: PreTrainedModel, layouts: Layouts, sequences: Sequences) -> li
     owners = torch.zeros(len(sequences.ids), dtype=torch.float64, device=model.device)
     sums = owners.index_add(0, batch.owners, losses)
     tokens = owners.index_add(0, batch.owners, torch.ones_like(losses))
-    return [float(value) for value in (sums / tokens).tolist()]
+    return [_mean(*one) for one in zip(sums.tolist(), tokens.tolist(), strict=True)]
+
+
+def _mean(total: float, tokens: float) -> float | NotScored:
+    if not tokens:
+        return NotScored("the chat template leaves nothing of the answer to be predicted")
+    return total / tokens if math.isfinite(total) else NotScored("the model's output is not a number")

@@ -9,6 +9,8 @@ from jobs.answers.predict import Prediction
 
 FEW = 30
 """With fewer held-out examples a sentence says what they cannot show."""
+CUT_OFF = 0.1
+"""Share of answers that may be cut off before a sentence says so."""
 TOP = 3
 SHORT = 160
 
@@ -40,9 +42,19 @@ def failures(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     ]
 
 
-def notes(result: Mapping[str, Any], predictions: Sequence[Prediction]) -> list[str]:
-    """Sentences about held-out sets that show little, answers that cannot be read, and examples without a score."""
-    return [*_few(result, predictions), *_one_label(predictions), *_unread(predictions), *_unscored(predictions)]
+def notes(
+    result: Mapping[str, Any], predictions: Sequence[Prediction], max_new_tokens: int, beyond_context: int
+) -> list[str]:
+    """Sentences about held-out sets that show little, answers that cannot be read or were cut off, and examples
+    without a score. `beyond_context`: prompts that leave no room for the longest answer."""
+    return [
+        *_few(result, predictions),
+        *_one_label(predictions),
+        *_unread(predictions),
+        *_cut_off(predictions, max_new_tokens),
+        *_beyond(beyond_context, len(predictions)),
+        *_unscored(predictions),
+    ]
 
 
 def _few(result: Mapping[str, Any], predictions: Sequence[Prediction]) -> list[str]:
@@ -76,6 +88,20 @@ def _unread(predictions: Sequence[Prediction]) -> list[str]:
         f"{one['count']:,} {one['class']} ({one['meaning']}), e.g. {one['samples'][0]['prediction']!r}" for one in found
     )
     return [f"{start}: {told}"]
+
+
+def _cut_off(predictions: Sequence[Prediction], max_new_tokens: int) -> list[str]:
+    """Where it is more than a few."""
+    cut = sum(not line["ended"] for line in predictions)
+    if cut <= CUT_OFF * len(predictions):
+        return []
+    return [f"{cut:,} of {len(predictions):,} answers were cut off at {max_new_tokens:,} tokens (eval.max_new_tokens)"]
+
+
+def _beyond(prompts: int, n: int) -> list[str]:
+    if not prompts:
+        return []
+    return [f"{prompts:,} of {n:,} prompts leave no room for the longest answer in the model's context"]
 
 
 def _unscored(predictions: Sequence[Prediction]) -> list[str]:

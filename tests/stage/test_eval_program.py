@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from jobs.answers.metrics import BUILT_IN
 from jobs.answers.parse import parser
@@ -12,13 +13,15 @@ from jobs.answers.same import same
 from jobs.eval.__main__ import run
 from jobs.eval.examples import Example
 from jobs.eval.score import UNREADABLE, by_label, confusion, predict, rate, scores
+from jobs.lm.load import load_model
+from jobs.lm.render import load_tokenizer
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import DecodingConfig, EvalConfig, MetricConfig
 from sftjobs.plan.types import Operation
 from sftjobs.program import Program, Stopped
 from tests.support.eval_data import data_folder, example, label_examples, label_prompt
 from tests.support.program_runner import Outcome, run_here, run_program
-from tests.support.tiny import tiny_model
+from tests.support.tiny import END_OF_TURN, tiny_model
 
 DECODING = DecodingConfig(max_new_tokens=4, seed=1)
 CONFIG = EvalConfig(
@@ -35,8 +38,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("model"))
 
 
-def _run(model: Path, data: Path, work: Path, **more: Any) -> Outcome:
-    return run_here(run, "jobs.eval", CONFIG, {"model": model, "data": data}, work, **more)
+def _run(model: Path, data: Path, work: Path, config: EvalConfig = CONFIG, **more: Any) -> Outcome:
+    return run_here(run, "jobs.eval", config, {"model": model, "data": data}, work, **more)
 
 
 def _digest(outcome: Outcome) -> dict[str, bytes]:
@@ -50,11 +53,12 @@ def test_the_program_under_the_contract(model: Path, tmp_path: Path) -> None:
     assert sorted(_digest(outcome)) == ["predictions.jsonl", "scores.json"]
     lines = [json.loads(line) for line in (outcome.content / "predictions.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == [one["id"] for one in label_examples(20)]
-    wanted = {"id", "task", "label", "expected", "prediction", "parsed", "parse", "correct", "messages"}
-    assert wanted <= set(lines[0])
+    wanted = {"id", "task", "label", "expected", "prediction", "parsed", "parse", "parse_class", "ended", "scores"}
+    assert wanted | {"score_notes", "correct", "messages"} <= set(lines[0])
     right = sum(line["correct"] for line in lines)
     assert outcome.counts["correct"] == right
-    assert outcome.counts["examples"] == 20
+    assert outcome.counts["examples"] == outcome.counts["scored"] == 20
+    assert (outcome.counts["kind"], outcome.counts["lower_is_better"]) == ("binary", False)
     assert outcome.counts["metrics"]["accuracy"] == right / 20
     assert list(outcome.counts["metrics"]) == ["accuracy", "exact_match"]
     assert outcome.progress[-1]["step"] == outcome.progress[-1]["total"] == 20
@@ -62,6 +66,109 @@ def test_the_program_under_the_contract(model: Path, tmp_path: Path) -> None:
     assert section["prefix_tokens"] > 20
     assert section["prefix_refused"] is None
     assert len(section["samples"]) == 20
+
+
+def _config(*names: str, **more: Any) -> EvalConfig:
+    return CONFIG.model_copy(update={"metrics": [MetricConfig(name=name) for name in names], **more})
+
+
+def test_no_answer_that_can_be_read_is_said_in_words(model: Path, tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data", label_examples(40))  # a random model never says a label
+    outcome = run_program("jobs.eval", _config("macro_f1"), {"model": model, "data": data}, tmp_path / "work")
+    assert outcome.returncode == 0, outcome.stderr
+    section = outcome.report("eval")
+    assert section["format"] == {"strict": 0, "repaired": 0, "failed": 40}
+    assert sum(section["parse_classes"].values()) == 40
+    assert section["metrics"]["macro_f1"]["value"] == 0.0
+    first = section["parse_failures"][0]
+    assert section["parse_classes"][first["class"]] == first["count"]
+    assert {"id", "expected", "prediction"} == set(first["samples"][0])
+    [said] = [note for note in section["notes"] if note.startswith("not one answer could be read: ")]
+    assert f"{first['count']} {first['class']} ({first['meaning']}), e.g. " in said
+    assert f"note: {said}" in outcome.stdout
+    assert outcome.counts["correct"] is None
+    assert outcome.counts["kind"] == "set"
+
+
+def test_five_examples_of_one_label(model: Path, tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data", label_examples(15)[::3])
+    section = _run(model, data, tmp_path / "work", config=_config("macro_f1", "accuracy")).report("eval")
+    few, one_label, *_ = section["notes"]
+    assert few == (
+        "5 held-out examples say little: the true macro_f1 may lie anywhere from 0.00 to 0.43. "
+        "Hold out more, at least 30, better some hundred"
+    )
+    assert one_label.startswith("every held-out example expects the label 'balance'")
+    assert section["metrics"]["macro_f1"]["high"] == pytest.approx(0.434, abs=0.001)  # Wilson, 0 of 5
+
+
+def test_the_loss_is_that_of_the_model(model: Path, tmp_path: Path) -> None:
+    examples = label_examples(7)
+    earlier = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "greeting"}]
+    examples[3]["messages"][1:1] = earlier  # an answer before the last does not count
+    data = data_folder(tmp_path / "data", examples)
+    outcome = _run(model, data, tmp_path / "work", config=_config("loss"), operation=Operation(batch_size=3))
+    lines = [json.loads(line) for line in (outcome.content / "predictions.jsonl").read_text().splitlines()]
+    network, tokenizer = load_model(model, torch.float32), load_tokenizer(model)
+    for line, one in zip(lines, examples, strict=True):
+        prompt = tokenizer.apply_chat_template(one["messages"][:-1], add_generation_prompt=True, tokenize=False)
+        start = len(tokenizer(prompt)["input_ids"])
+        ids = tokenizer(prompt + one["messages"][-1]["content"] + END_OF_TURN)["input_ids"]
+        labels = [-100] * start + ids[start:]
+        with torch.inference_mode():
+            theirs = network(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
+        assert line["scores"]["loss"] == pytest.approx(float(theirs), abs=1e-5)
+        assert line["correct"] is None
+    metric = outcome.report("eval")["metrics"]["loss"]
+    assert metric["value"] == pytest.approx(sum(line["scores"]["loss"] for line in lines) / 7)
+    assert metric["low"] < metric["value"] < metric["high"]
+    assert metric["lower_is_better"] is True
+
+
+def test_an_example_beyond_the_context_has_no_loss_and_a_reason(tmp_path: Path) -> None:
+    short = tiny_model(tmp_path / "model", context=256)
+    examples = label_examples(4)
+    examples[1]["messages"][1]["content"] += " word" * 200
+    data = data_folder(tmp_path / "data", examples)
+    outcome = _run(short, data, tmp_path / "work", config=_config("accuracy", "loss"))
+    section = outcome.report("eval")
+    assert section["metrics"]["loss"]["n"] == 3
+    assert any(
+        note.startswith("loss: 1 of 4 examples have no score and are left out: question and")
+        for note in section["notes"]
+    )
+    assert any(note.startswith("1 of 4 prompts leave no room") for note in section["notes"])
+    line = json.loads((outcome.content / "predictions.jsonl").read_text().splitlines()[1])
+    assert line["scores"]["loss"] is None
+    assert line["score_notes"]["loss"].endswith("more than the model's 256")
+
+
+def test_a_metric_of_the_users_own(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "length.py"
+    file.write_text("def score(expected, answer, example):\n    return min(1.0, len(answer) / 100)\n")
+    data = data_folder(tmp_path / "data", label_examples(6))
+    config = CONFIG.model_copy(update={"metrics": [MetricConfig(name="length", input="metric.0", function="score")]})
+    inputs = {"model": model, "data": data, "metric.0": file}
+    outcome = run_here(run, "jobs.eval", config, inputs, tmp_path / "work")
+    lines = [json.loads(line) for line in (outcome.content / "predictions.jsonl").read_text().splitlines()]
+    assert [line["scores"]["length"] for line in lines] == [min(1.0, len(line["prediction"]) / 100) for line in lines]
+    assert outcome.counts["kind"] == "mean"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["json_f1"], r"eval.metrics: json_f1 is for output format json, but the prompt's is 'label'"),
+        (["numeric"], r"eval.metrics: numeric can score no held-out example: the expected answer holds no number"),
+        (["bleu"], r"eval.metrics: there is no metric 'bleu'"),
+    ],
+)
+def test_a_metric_that_cannot_be_used_is_refused_before_the_model_is_loaded(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    data = data_folder(tmp_path / "data", label_examples(3))
+    with pytest.raises(DataError, match=message):
+        _run(tmp_path, data, tmp_path / "work", config=_config(*names))
 
 
 def test_content_does_not_depend_on_batch_size_or_run(model: Path, tmp_path: Path) -> None:
