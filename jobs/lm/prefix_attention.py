@@ -52,6 +52,21 @@ def shared_prefix_attention(model: PreTrainedModel) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
+@contextmanager
+def prefix_attention(model: PreTrainedModel, prefix: Prefix | None) -> Iterator[dict[str, Any]]:
+    """The same, with what a forward call has to be given; without a prefix the model attends in its own way."""
+    if prefix is None:
+        yield {}
+        return
+    with shared_prefix_attention(model):
+        yield {"shared_prefix": prefix}
+
+
+def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a token may look; the lowest number (not infinity: padding may look nowhere) where it may not."""
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, torch.finfo(dtype).min)
+
+
 def _attend(
     module: torch.nn.Module,
     query: Tensor,
