@@ -8,10 +8,10 @@ from jobs.eval.score import Prediction
 from jobs.eval.statistics import (
     POWER,
     Interval,
+    binary_interval,
     false_discovery,
     mcnemar,
     minimum_detectable_difference,
-    paired_bootstrap,
     wilson,
 )
 from sftjobs.errors import DataError
@@ -65,8 +65,7 @@ def compare(name_before: str, name_after: str, pair: Pair, config: CompareConfig
     n = len(outcomes)
     wins = sum(after and not before for before, after in outcomes)
     losses = sum(before and not after for before, after in outcomes)
-    differences = [after - before for before, after in outcomes]
-    interval = paired_bootstrap(differences, config.bootstrap_draws, config.confidence, config.seed)
+    interval = binary_interval(wins, losses, n, config.bootstrap_draws, config.confidence, config.seed)
     p = mcnemar(wins, losses)
     difference = (wins - losses) / n
     detectable = minimum_detectable_difference(wins + losses, n, config.confidence)

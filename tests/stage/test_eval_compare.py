@@ -153,7 +153,7 @@ def test_the_report_shows_what_differs_between_questions_and_stays_small() -> No
     lines = predictions(9_000, 0.5, 0, 1, text="long " * 200)
     cases = [{**line, "base_prediction": "x", "base_correct": False} for line in lines if not line["correct"]]
     shown = for_report(cases, lines)
-    assert shown[0]["question"].startswith("Message: long")
+    assert shown[0]["question"].startswith("long long")
     assert len(shown[0]["question"]) == 600
     assert len(canonical(shown)) < MAX_BYTES + 10_000
     assert 1_500 < len(shown) <= 2_000

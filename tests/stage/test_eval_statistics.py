@@ -8,11 +8,10 @@ import pytest
 from scipy import stats
 
 from jobs.eval.statistics import (
-    Interval,
+    binary_interval,
     false_discovery,
     mcnemar,
     minimum_detectable_difference,
-    paired_bootstrap,
     wilson,
 )
 
@@ -40,8 +39,7 @@ def test_models_that_agree_everywhere_have_p_1() -> None:
 
 @pytest.mark.parametrize(("wins", "losses", "n"), [(30, 10, 200), (131, 7, 200), (3, 1, 150), (0, 0, 50)])
 def test_the_bootstrap_of_right_and_wrong_is_near_its_closed_form(wins: int, losses: int, n: int) -> None:
-    differences = [1] * wins + [-1] * losses + [0] * (n - wins - losses)
-    found = paired_bootstrap(differences, 40_000, 0.95, seed=1)
+    found = binary_interval(wins, losses, n, 40_000, 0.95, seed=1)
     # Bonett and Price 2012: a Wald interval of the table with one more win and one more loss.
     p1, p2 = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
     half = 1.959964 * math.sqrt((p1 + p2 - (p1 - p2) ** 2) / (n + 2))
@@ -49,27 +47,10 @@ def test_the_bootstrap_of_right_and_wrong_is_near_its_closed_form(wins: int, los
     assert found.high == pytest.approx(p1 - p2 + half, abs=0.008)
 
 
-def test_the_bootstrap_of_any_values_equals_that_of_scipy() -> None:
-    values = np.random.default_rng(3).normal(0.3, 1.0, 120).round(1)
-    ours = paired_bootstrap(values, 20_000, 0.95, seed=1)
-    theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2)
-    ).confidence_interval
-    assert ours.low == pytest.approx(theirs.low, abs=0.01)
-    assert ours.high == pytest.approx(theirs.high, abs=0.01)
-
-
-def test_the_bootstrap_is_the_same_for_the_same_seed_and_any_order() -> None:
-    differences = [1] * 20 + [-1] * 9 + [0] * 71
-    first = paired_bootstrap(differences, 10_000, 0.95, seed=7)
-    assert paired_bootstrap(differences[::-1], 10_000, 0.95, seed=7) == first
-    assert paired_bootstrap(differences, 10_000, 0.95, seed=8) != first
-
-
-def test_many_distinct_values_are_drawn_in_blocks() -> None:
-    values = np.random.default_rng(0).normal(size=500)
-    interval = paired_bootstrap(values, 10_000, 0.95, seed=1)
-    assert interval.low < values.mean() < interval.high
+def test_the_same_seed_gives_the_same_interval() -> None:
+    first = binary_interval(20, 9, 100, 10_000, 0.95, seed=7)
+    assert binary_interval(20, 9, 100, 10_000, 0.95, seed=7) == first
+    assert binary_interval(20, 9, 100, 10_000, 0.95, seed=8) != first
 
 
 def test_the_detectable_difference_of_the_planning_table() -> None:
@@ -110,9 +91,8 @@ def coverage(n: int, table: tuple[float, float, float], sets: int, draws: int) -
     random = np.random.default_rng(11)
     truth = table[0] - table[1]
     hits = 0
-    for number, (wins, losses, ties) in enumerate(random.multinomial(n, table, size=sets)):
-        differences = np.repeat([1, -1, 0], [wins, losses, ties])
-        interval: Interval = paired_bootstrap(differences, draws, 0.95, seed=number)
+    for number, (wins, losses, _) in enumerate(random.multinomial(n, table, size=sets)):
+        interval = binary_interval(int(wins), int(losses), n, draws, 0.95, seed=number)
         hits += interval.low - 1e-12 <= truth <= interval.high + 1e-12
     return hits / sets
 
