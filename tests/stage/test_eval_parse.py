@@ -60,6 +60,16 @@ def test_labels(text: str, label: str | None, how: str) -> None:
     assert (found.value, found.how) == (label, how)
 
 
+def test_the_definition_of_a_label_denies_nothing() -> None:
+    labels = {"fraud": "a transaction that the customer did not make", "其他": "不属于以上任何一类"}
+    parse = parser(PromptSpec(input="{{ x }}", labels=labels, output=OutputSpec(format="label")))
+    assert parse("- fraud: a transaction that the customer did not make") == Parsed("fraud", "repaired")
+    assert parse("Fraud: A transaction that the customer did not") == Parsed("fraud", "repaired")  # cut off
+    assert parse("其他：不属于以上任何一类。") == Parsed("其他", "repaired")
+    assert parse("fraud: a transaction that the customer did not make? No.") == failed("denied")
+    assert parse("fraud: that it is not") == failed("denied")
+
+
 def test_labels_that_differ_in_case_only_are_not_repaired_into_one_another() -> None:
     prompt = PromptSpec(input="{{ x }}", labels={"Yes": "", "yes": ""}, output=OutputSpec(format="label"))
     assert parser(prompt)("yes") == Parsed("yes", "strict")

@@ -13,7 +13,7 @@ def parser(prompt: PromptSpec) -> Parser:
     """The parser of the prompt's output format. Raises DataError if its pattern or schema cannot be used."""
     output = prompt.output
     if output.format == "label":
-        return after_thoughts(LabelParser(list(prompt.labels)))
+        return after_thoughts(LabelParser(prompt.labels))
     if output.format == "json":
         return after_thoughts(JsonParser(output.json_schema))
     if output.format == "regex":

@@ -29,7 +29,7 @@ FailureClass = Literal[
 
 CLASSES: dict[FailureClass, str] = {
     "empty": "nothing was said",
-    "cut_off": "the answer was cut off before it could be read; raise eval.max_new_tokens",
+    "cut_off": "cut off at eval.max_new_tokens before it could be read",
     "refusal": "the model says that it cannot or will not answer",
     "no_label": "text without a label in it",
     "unknown_label": "a name like a label, but none of the prompt's",

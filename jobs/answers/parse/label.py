@@ -1,6 +1,7 @@
 """One of a fixed set of labels."""
 
 import re
+from collections.abc import Mapping
 
 from jobs.answers.parse.base import Parsed, failed, folded, refuses, stripped
 from sftjobs.errors import DataError
@@ -19,7 +20,8 @@ _SENTENCE = re.compile(r"[.!?。;,]\s*\S|\n")
 class LabelParser:
     """The label that a text is, or the only one that it names."""
 
-    def __init__(self, labels: list[str]) -> None:
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        """`labels` with their definitions."""
         if not labels:
             raise DataError("prompt.labels: the output format is label, but the prompt file defines no labels")
         self._labels = set(labels)
@@ -29,6 +31,7 @@ class LabelParser:
         # Two labels that differ in case or punctuation only are never repaired into one another.
         self._plain = {key: found[0] for key, found in forms.items() if len(found) == 1 and key}
         self._within = [(re.compile(_bounded(key)), label) for key, label in self._plain.items()]
+        self._definitions = {label: folded(text).strip() for label, text in labels.items() if text.strip()}
         self._longest = max(_size(_plain(label)) for label in labels)
 
     def __call__(self, text: str) -> Parsed:
@@ -49,12 +52,22 @@ class LabelParser:
         if len(labels) > 1:
             return failed("several_labels")
         if labels:
-            return failed("denied") if _DENIAL.search(rest) else Parsed(labels.pop(), "repaired")
+            label = labels.pop()
+            return failed("denied") if self._denies(rest, label) else Parsed(label, "repaired")
         if refuses(text):
             return failed("refusal")
         name = _LEAD.sub("", plain)
         short = 0 < _size(name) <= self._longest and not (_SENTENCE.search(folded(text)) or _DENIAL.search(name))
         return failed("unknown_label" if short else "no_label")
+
+    def _denies(self, rest: str, label: str) -> bool:
+        """Whether what is said beside the label denies something; its definition may, in full or as far as it goes."""
+        definition = self._definitions.get(label)
+        if definition is not None:
+            said = rest.strip().lstrip(":-*.\"' ")
+            rest = said.removeprefix(definition) if said.startswith(definition) else rest
+            rest = "" if len(said) > 1 and definition.startswith(said) else rest
+        return _DENIAL.search(rest) is not None
 
     def _named(self, text: str) -> tuple[set[str], str]:
         """The labels that the text names, and the text without them.
