@@ -7,7 +7,6 @@ import torch.distributed as dist
 from transformers import PrinterCallback
 from transformers.utils import logging
 
-from jobs.lm.onednn import onednn_linears
 from jobs.train.edge import StepEdge
 from jobs.train.trainer import SftTrainer
 from sftjobs.errors import SftError
@@ -26,8 +25,7 @@ def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
     trainer.add_callback(edge)
     try:
         if not edge.over:
-            with onednn_linears(trainer.model):
-                trainer.train()
+            trainer.train()
         # Of a training that was stopped after its last step, only this look is left.
         if not edge.look_if_due():
             raise Stopped(f"before the look after step {edge.step}")

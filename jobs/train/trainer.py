@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
+from jobs.lm.onednn import onednn_linears
 from jobs.lm.token_losses import scored_positions, summed_loss
 from jobs.train.determinism import seed_step
 from jobs.train.model import TrainedModel
@@ -34,6 +35,11 @@ class SftTrainer(Trainer):
         """The step in progress, or the last one."""
         self.step_loss = math.nan
         """Mean loss per supervised token of that step over all ranks, nats."""
+
+    def train(self, *arguments: Any, **named: Any) -> Any:
+        assert self.model is not None
+        with onednn_linears(self.model):
+            return super().train(*arguments, **named)
 
     def get_train_dataloader(self) -> "DataLoader[Step]":
         # A generator of its own: by default a loader draws a seed from the global one whenever it starts.
