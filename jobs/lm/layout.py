@@ -1,13 +1,14 @@
 """How the examples of one micro batch become one forward call.
 
 padded   one row per example, padded on the right
-row      one row for all: `[prefix, rest_1, ..., rest_B]` with a dense mask; the prefix may be empty
+rows     one row or a few: `[prefix, rest_1, ..., rest_n]` with a dense mask; the prefix may be empty
 packed   one row for all without a mask: attention finds the examples by position ids that restart
 
-With causal attention the hidden states of a common prefix do not depend on what follows, so a row needs
+With causal attention the hidden states of a common prefix do not depend on what follows, so one row needs
 P + sum(R_i) tokens where padding needs B * (P + max R_i). A rest sees the prefix and itself; its position ids go on
-after the prefix. Loss and gradients are the same in all three (with dropout: in expectation; the prefix then has one
-noise for all). Each is one ordinary forward call, so wrappers of the model need not know.
+after the prefix. A dense mask computes every pair of a row, so several shorter rows can be cheaper than one. Loss and
+gradients are the same in all layouts (with dropout: in expectation; a prefix then has one noise for all of its row).
+Each is one ordinary forward call, so wrappers of the model need not know.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,9 +43,9 @@ class Batch:
     """Those next tokens."""
     owners: Tensor
     """Index in the micro batch of the example that each target belongs to."""
-    layout: Literal["padded", "row", "packed"]
+    layout: Literal["padded", "rows", "packed"]
     prefix: int
-    """Tokens of the common prefix that is encoded once; 0 if there is none."""
+    """Tokens of the common prefix that is encoded once in each row; 0 if there is none."""
     encoded: int
     """Tokens of the forward call, padding included."""
 
@@ -90,25 +91,35 @@ def padded_batch(sequences: Sequences, pad_id: int) -> Batch:
     )
 
 
-def row_batch(sequences: Sequences, prefix: int = 0, windows: Mapping[str, int | None] = FULL_ATTENTION) -> Batch:
-    """One row `[prefix, rest_1, ..., rest_B]` with position ids and a dense additive mask.
+def rows_batch(
+    sequences: Sequences,
+    prefix: int = 0,
+    windows: Mapping[str, int | None] = FULL_ATTENTION,
+    rows: Sequence[Sequence[int]] | None = None,
+    pad_id: int = 0,
+) -> Batch:
+    """Rows `[prefix, rest, rest, ...]` with position ids and a dense additive mask.
 
-    `windows` are those of the model's kinds of layers (`jobs.lm.architectures.windows`). A window is measured by
-    position, as it is in a row of its own; one that is as long as the longest example never cuts anything.
+    `rows` holds the numbers of the examples of each row; None: all in one. `windows` are those of the model's kinds of
+    layers (`jobs.lm.architectures.windows`). A window is measured by position, as it is in a row of its own; one that
+    is as long as the longest example never cuts anything.
     """
-    tokens, places, segments, scored = _in_one_row(sequences, prefix)
-    position_ids = torch.tensor(places)
-    visible = _visible(torch.tensor(segments))
-    longest = max(places) + 1
-    cutting = {kind: None if window is None or window >= longest else window for kind, window in windows.items()}
-    masks = {
-        window: _additive(visible if window is None else visible & _inside(position_ids, window))
-        for window in set(cutting.values())
+    rows = [range(len(sequences.ids))] if rows is None else rows
+    made = [_Row(sequences, prefix, members) for members in rows]
+    length = max(len(row.tokens) for row in made)
+    scored = _Scored()
+    for number, row in enumerate(made):
+        row.pad(length, pad_id)
+        for owner, start in row.starts.items():
+            # the token at index t of an example is at t - prefix + start, and is predicted one place before
+            scored.add(owner, sequences.labels[owner], first=prefix + 1, shift=number * length + start - prefix - 1)
+    position_ids = torch.tensor([row.places for row in made])
+    inputs = {
+        "input_ids": torch.tensor([row.tokens for row in made]),
+        "position_ids": position_ids,
+        "attention_mask": _masks(torch.tensor([row.segments for row in made]), position_ids, windows),
     }
-    # Models with one kind of layer take a mask, those with several take one for each kind, or one for all.
-    mask = next(iter(masks.values())) if len(masks) == 1 else {kind: masks[cutting[kind]] for kind in cutting}
-    inputs = {"input_ids": torch.tensor([tokens]), "position_ids": position_ids[None], "attention_mask": mask}
-    return Batch(inputs, *scored.tensors(), layout="row", prefix=prefix, encoded=len(tokens))
+    return Batch(inputs, *scored.tensors(), layout="rows", prefix=prefix, encoded=len(made) * length)
 
 
 def packed_batch(sequences: Sequences) -> Batch:
@@ -118,42 +129,74 @@ def packed_batch(sequences: Sequences) -> Batch:
     transformers make a block-diagonal mask of them. Both only if no mask is given and no cache is made: with a mask of
     ones, or with `use_cache=True` (the default), every example would see those before it.
     """
-    tokens, places, _, scored = _in_one_row(sequences, 0)
-    inputs: dict[str, Tensor | dict[str, Tensor]] = {
-        "input_ids": torch.tensor([tokens]),
-        "position_ids": torch.tensor([places]),
-    }
-    return Batch(inputs, *scored.tensors(), layout="packed", prefix=0, encoded=len(tokens))
-
-
-def _in_one_row(sequences: Sequences, prefix: int) -> tuple[list[int], list[int], list[int], "_Scored"]:
-    """Tokens, position ids and segments (0 for the prefix, from 1 for the rests) of one row, and what is scored."""
-    tokens = list(sequences.ids[0][:prefix])
-    places = list(range(prefix))
-    segments = [0] * prefix
+    row = _Row(sequences, 0, range(len(sequences.ids)))
     scored = _Scored()
-    for number, (ids, labels) in enumerate(zip(sequences.ids, sequences.labels, strict=True)):
-        scored.add(number, labels, first=prefix + 1, shift=len(tokens) - prefix - 1)
-        tokens += ids[prefix:]
-        places += range(prefix, len(ids))
-        segments += [number + 1] * (len(ids) - prefix)
-    return tokens, places, segments, scored
+    for owner, start in row.starts.items():
+        scored.add(owner, sequences.labels[owner], first=1, shift=start - 1)
+    inputs: dict[str, Tensor | dict[str, Tensor]] = {
+        "input_ids": torch.tensor([row.tokens]),
+        "position_ids": torch.tensor([row.places]),
+    }
+    return Batch(inputs, *scored.tensors(), layout="packed", prefix=0, encoded=len(row.tokens))
+
+
+class _Row:
+    """Tokens, position ids and segments of `[prefix, rest, rest, ...]`."""
+
+    def __init__(self, sequences: Sequences, prefix: int, members: Sequence[int]) -> None:
+        self.tokens = list(sequences.ids[members[0]][:prefix])
+        self.places = list(range(prefix))
+        self.segments = [_PREFIX] * prefix
+        self.starts: dict[int, int] = {}
+        """Number of an example -> where its rest starts."""
+        for segment, member in enumerate(members, start=_PREFIX + 1):
+            rest = sequences.ids[member][prefix:]
+            self.starts[member] = len(self.tokens)
+            self.tokens += rest
+            self.places += range(prefix, prefix + len(rest))
+            self.segments += [segment] * len(rest)
+
+    def pad(self, length: int, pad_id: int) -> None:
+        """Fill up with tokens that nothing looks at; they look at themselves, as each token has to look somewhere."""
+        more = length - len(self.tokens)
+        self.tokens += [pad_id] * more
+        self.places += [0] * more
+        self.segments += [_PADDING] * more
+
+
+_PADDING, _PREFIX = -1, 0
+
+
+def _masks(segments: Tensor, positions: Tensor, windows: Mapping[str, int | None]) -> Tensor | dict[str, Tensor]:
+    """Additive masks [rows, 1, n, n] of segments and positions [rows, n]: one, or one for each kind of layer."""
+    longest = int(positions.max()) + 1
+    cutting = {kind: None if window is None or window >= longest else window for kind, window in windows.items()}
+    visible = _visible(segments)
+    masks = {
+        window: _additive(visible if window is None else visible & _inside(positions, window))
+        for window in set(cutting.values())
+    }
+    # A model with one kind of layer takes a mask, one with several takes one for each kind, or one for all.
+    return next(iter(masks.values())) if len(masks) == 1 else {kind: masks[cutting[kind]] for kind in cutting}
 
 
 def _visible(segments: Tensor) -> Tensor:
-    """[n, n], whether the token of a row may look at that of a column."""
-    causal = torch.ones((len(segments), len(segments)), dtype=torch.bool).tril_()
-    return causal & ((segments[None, :] == segments[:, None]) | (segments[None, :] == 0))
+    """[rows, n, n], whether the token of a row of it may look at that of a column."""
+    length = segments.shape[1]
+    causal = torch.ones((length, length), dtype=torch.bool).tril_()
+    same = segments[:, None, :] == segments[:, :, None]
+    on_prefix = (segments[:, None, :] == _PREFIX) & (segments[:, :, None] != _PADDING)
+    return causal & (same | on_prefix)
 
 
 def _inside(positions: Tensor, window: int) -> Tensor:
-    """[n, n], whether a token is less than `window` positions before another."""
-    return positions[:, None] - positions[None, :] < window
+    """[rows, n, n], whether a token is less than `window` positions before another."""
+    return positions[:, :, None] - positions[:, None, :] < window
 
 
 def _additive(visible: Tensor) -> Tensor:
-    """[1, 1, n, n], 0 where a token may look and the lowest float where it may not."""
-    return torch.zeros(visible.shape).masked_fill_(~visible, torch.finfo(torch.float32).min)[None, None]
+    """[rows, 1, n, n], 0 where a token may look and the lowest float where it may not."""
+    return torch.zeros(visible.shape).masked_fill_(~visible, torch.finfo(torch.float32).min)[:, None]
 
 
 class _Scored:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 from transformers import PretrainedConfig
 
@@ -18,16 +19,27 @@ class Cost:
     quadratic: float
     """Per pair of tokens: two matrix products (scores, weighted values) of two operations per hidden unit."""
 
-    def padded(self, lengths: Sequence[int]) -> float:
-        """One row per example, padded to the longest."""
-        return len(lengths) * self._row(max(lengths))
+    def of(self, rows: int, length: int) -> float:
+        """Of so many rows of `length` tokens; the dense mask computes every pair of a row."""
+        return rows * (self.linear * length + self.quadratic * length**2)
 
-    def row(self, lengths: Sequence[int], prefix: int) -> float:
-        """One row for all; the dense mask computes every pair."""
-        return self._row(prefix + sum(length - prefix for length in lengths))
 
-    def _row(self, tokens: int) -> float:
-        return self.linear * tokens + self.quadratic * tokens**2
+def cheapest_rows(lengths: Sequence[int], prefix: int, cost: Cost) -> list[list[int]] | None:
+    """The examples of each row `[prefix, rest, rest, ...]`; None if one padded row for each example costs less.
+
+    For each number of rows the longest rest goes first, always to the row that is shortest so far (Graham 1969).
+    """
+    best, chosen = cost.of(len(lengths), max(lengths)), None
+    by_length = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    for number in range(1, len(lengths)):
+        rows = [(prefix, place, list[int]()) for place in range(number)]
+        for index in by_length:
+            tokens, place, members = heappop(rows)
+            heappush(rows, (tokens + lengths[index] - prefix, place, [*members, index]))
+        found = cost.of(number, max(rows)[0])
+        if found < best:
+            best, chosen = found, [sorted(members) for _, _, members in sorted(rows, key=lambda row: row[1])]
+    return chosen
 
 
 def cost_of(config: PretrainedConfig) -> Cost:

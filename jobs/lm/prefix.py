@@ -3,8 +3,8 @@
 from transformers import PretrainedConfig
 
 from jobs.lm.architectures import supports_one_row, supports_packing, supports_shared_prefix, windows
-from jobs.lm.layout import Batch, Sequences, packed_batch, padded_batch, row_batch
-from jobs.lm.layout_cost import cost_of
+from jobs.lm.layout import Batch, Sequences, packed_batch, padded_batch, rows_batch
+from jobs.lm.layout_cost import cheapest_rows, cost_of
 from jobs.lm.render import IGNORE, common_prefix
 from sftjobs.errors import DataError
 
@@ -17,7 +17,7 @@ class Layouts:
     def __init__(self, config: PretrainedConfig, pad_id: int, packing: bool = False) -> None:
         """`packing` asks for the packed layout always. Raises DataError if it is wrong for the model."""
         self.reason = supports_one_row(config)
-        """Why a micro batch is never one row with the common prefix encoded once; None if it may be."""
+        """Why examples are never laid out in common rows, with their prefix encoded once; None if they may be."""
         self._packing = packing
         self._pad_id = pad_id
         refused = supports_packing(config) if packing else None
@@ -32,9 +32,9 @@ class Layouts:
             return packed_batch(sequences)
         if self._cost is not None:
             prefix = usable_prefix(sequences)
-            lengths = [len(ids) for ids in sequences.ids]
-            if self._cost.row(lengths, prefix) < self._cost.padded(lengths):
-                return row_batch(sequences, prefix, self._windows)
+            rows = cheapest_rows([len(ids) for ids in sequences.ids], prefix, self._cost)
+            if rows is not None:
+                return rows_batch(sequences, prefix, self._windows, rows, self._pad_id)
         return padded_batch(sequences, self._pad_id)
 
 

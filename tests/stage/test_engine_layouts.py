@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from jobs.lm.architectures import ONE_ROW, windows
-from jobs.lm.layout import Batch, Sequences, packed_batch, padded_batch, row_batch
+from jobs.lm.layout import Batch, Sequences, packed_batch, padded_batch, rows_batch
 from jobs.lm.prefix import Layouts
 from jobs.lm.token_losses import scored_positions, token_losses
 from jobs.train.model import add_lora
@@ -34,8 +34,9 @@ def layouts_of(model: nn.Module, sequences: Sequences, prefix: int = 20) -> dict
     found = windows(model.config)  # type: ignore[arg-type]
     return {
         "padded": padded_batch(sequences, pad_id=0),
-        "row": row_batch(sequences, 0, found),
-        "shared": row_batch(sequences, prefix, found),
+        "row": rows_batch(sequences, 0, found),
+        "shared": rows_batch(sequences, prefix, found),
+        "two rows": rows_batch(sequences, prefix, found, [[2, 3], [0, 1]]),
         "packed": packed_batch(sequences),
     }
 
@@ -70,7 +71,7 @@ def assert_equal_to_stock(model: nn.Module, batch: Batch) -> None:
     assert difference(gradient, gradients(model, found)) < 1e-5
 
 
-@pytest.mark.parametrize("layout", ["padded", "row", "shared", "packed"])
+@pytest.mark.parametrize("layout", ["padded", "row", "shared", "two rows", "packed"])
 @pytest.mark.parametrize("name", sorted(ONE_ROW))
 def test_every_known_architecture(name: str, layout: str) -> None:
     """Where an architecture has windows, they are shorter than the examples."""
@@ -78,7 +79,7 @@ def test_every_known_architecture(name: str, layout: str) -> None:
     assert_equal_to_stock(model, layouts_of(model, SEQUENCES)[layout])
 
 
-@pytest.mark.parametrize("layout", ["padded", "row", "shared", "packed"])
+@pytest.mark.parametrize("layout", ["padded", "row", "shared", "two rows", "packed"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_tied_heads_and_adapters(name: str, layout: str) -> None:
     for model in (full_model(name, True), lora_model(name)):
@@ -90,11 +91,11 @@ def test_a_window_matters_and_is_measured_by_position(name: str) -> None:
     """Without the window in the mask the loss differs: the comparison above can fail."""
     model = full_model(name, False)
     loss, _ = expected(model)
-    assert compact_loss(model, row_batch(SEQUENCES, 20)).item() != pytest.approx(loss, rel=1e-5)
+    assert compact_loss(model, rows_batch(SEQUENCES, 20)).item() != pytest.approx(loss, rel=1e-5)
     long = {kind: 30 if window else None for kind, window in windows(model.config).items()}
-    mask = row_batch(SEQUENCES, 20, long).inputs["attention_mask"]
+    mask = rows_batch(SEQUENCES, 20, long).inputs["attention_mask"]
     assert isinstance(mask, Tensor), "a window as long as the longest example (30) cuts nothing: one mask for all"
-    assert torch.equal(mask, row_batch(SEQUENCES, 20).inputs["attention_mask"])  # type: ignore[arg-type]
+    assert torch.equal(mask, rows_batch(SEQUENCES, 20).inputs["attention_mask"])  # type: ignore[arg-type]
     assert WINDOW < 30
 
 
@@ -112,7 +113,7 @@ def test_accumulation_does_not_matter(name: str) -> None:
         assert difference(gradient, gradients(model, total)) < 1e-5
 
 
-@pytest.mark.parametrize("layout", ["row", "shared", "packed"])
+@pytest.mark.parametrize("layout", ["row", "shared", "two rows", "packed"])
 def test_the_loss_of_each_example_is_that_of_the_example_alone(layout: str) -> None:
     model = full_model("llama", True)
     batch = layouts_of(model, SEQUENCES)[layout]

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from jobs.lm.architectures import windows
-from jobs.lm.layout import Sequences, padded_batch, row_batch
+from jobs.lm.layout import Sequences, padded_batch, rows_batch
 from jobs.lm.render import IGNORE
 from jobs.lm.token_losses import output_head, scored_positions
 from sftjobs.errors import DataError
@@ -68,7 +68,7 @@ def test_the_output_layer(name: str) -> None:
     model, sequences = MODELS[name](), make_sequences()
     stock = stock_loss(model, sequences)
     expected = gradients(model, stock)
-    for batch in (padded_batch(sequences, 0), row_batch(sequences, 20, windows(model.config))):
+    for batch in (padded_batch(sequences, 0), rows_batch(sequences, 20, windows(model.config))):
         loss = compact_loss(model, batch)
         assert loss.item() == pytest.approx(stock.item(), rel=1e-6)
         assert difference(expected, gradients(model, loss)) < 1e-5

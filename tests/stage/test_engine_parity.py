@@ -125,9 +125,9 @@ def test_every_step_has_the_loss_of_the_stock_trainer(
     stock = stock_losses(base, examples, config, tmp_path)
     assert len(stock) == 50 and stock[-1] < stock[0]
     for changes, layout in (
-        ({}, {"row shared"}),
+        ({}, {"rows shared"}),
         ({"packing": True}, {"packed"}),
-        ({"micro_batch_size": 2, "gradient_accumulation_steps": 2}, {"row shared"}),
+        ({"micro_batch_size": 2, "gradient_accumulation_steps": 2}, {"rows shared"}),
         ({"micro_batch_size": 1, "gradient_accumulation_steps": 4}, {"padded"}),
     ):
         found, used = our_losses(base, examples, config.model_copy(update=changes), tmp_path)

@@ -5,8 +5,8 @@ import torch
 from transformers import PretrainedConfig
 
 from jobs.lm.architectures import supports_one_row, supports_packing, supports_shared_prefix
-from jobs.lm.layout import Sequences, padded_batch, row_batch
-from jobs.lm.layout_cost import cost_of
+from jobs.lm.layout import Sequences, padded_batch, rows_batch
+from jobs.lm.layout_cost import Cost, cheapest_rows, cost_of
 from jobs.lm.prefix import Layouts, usable_prefix
 from jobs.lm.render import IGNORE
 from tests.support.architectures import (
@@ -30,7 +30,7 @@ def test_the_prefix_ends_before_the_position_that_predicts_the_first_supervised_
     model = make_model("llama")
     twice = Sequences(same, [[IGNORE] * 3 + [8]] * 2)
     expected = stock_loss(model, twice)
-    found = compact_loss(model, row_batch(twice, 2))
+    found = compact_loss(model, rows_batch(twice, 2))
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
     assert difference(gradients(model, expected), gradients(model, found)) < 1e-5
 
@@ -45,7 +45,20 @@ def test_layouts_choose_the_cheaper_one() -> None:
     alone = layouts.lay_out(make_sequences(rests=(4,)))
     assert alone.layout == "padded" and not alone.shared
     ragged = layouts.lay_out(make_sequences(prefix=0, rests=(60, 2, 3, 4)))
-    assert (ragged.layout, ragged.prefix, ragged.encoded) == ("row", 0, 61 + 3 + 4 + 5)
+    assert (ragged.layout, ragged.prefix, ragged.encoded) == ("rows", 0, 61 + 3 + 4 + 5)
+
+
+def test_examples_are_put_into_the_rows_that_cost_least() -> None:
+    linear, quadratic = Cost(1.0, 0.0), Cost(0.0, 1.0)
+    assert cheapest_rows([30, 9, 8, 7], 5, linear) == [[0, 1, 2, 3]], "one copy of the prefix, no padding"
+    assert cheapest_rows([30, 29, 28, 7], 5, quadratic) == [[0], [1], [2, 3]], "three rows of 30 tokens"
+    assert cheapest_rows([30, 30, 30], 0, quadratic) is None
+    assert cheapest_rows([30], 0, linear) is None
+    assert cheapest_rows([10, 10, 10, 10], 9, Cost(1.0, 0.01)) == [[0, 1, 2, 3]]
+    lengths = [37 * index % 90 + 10 for index in range(16)]
+    rows = cheapest_rows(lengths, 8, Cost(100.0, 1.0))
+    assert rows is not None and 1 < len(rows) < 16
+    assert sorted(index for row in rows for index in row) == list(range(16))
 
 
 def test_an_unknown_model_gets_padded_batches() -> None:
@@ -105,7 +118,7 @@ def test_one_row_is_refused_with_the_reason() -> None:
 
 
 def test_a_batch_moves_as_a_whole() -> None:
-    batch = row_batch(make_sequences(), 20, {"full_attention": None, "sliding_attention": 7})
+    batch = rows_batch(make_sequences(), 20, {"full_attention": None, "sliding_attention": 7})
     moved = batch.to(torch.device("meta"))
     masks = moved.inputs["attention_mask"]
     assert isinstance(masks, dict)
