@@ -15,6 +15,7 @@ from jobs.train.edge import StepEdge
 from jobs.train.engine import check_ranks, infrastructure_errors, quiet, train
 from jobs.train.examples import TrainingSet, read_training_set
 from jobs.train.export import MODEL, export
+from jobs.train.memory import Memory
 from jobs.train.model import open_for_training, parameter_counts
 from jobs.train.steps import Steps
 from jobs.train.summary import Stopwatch, counts, report
@@ -43,7 +44,8 @@ def run(program: Program) -> None:
         examples = read_training_set(program.input("data") / "train.jsonl", renderer, config.max_tokens)
         order = training_order(config, examples)
         dev = DevSet(program, config, config.dev, renderer) if config.dev else None
-    with watch("open the model"):
+    memory = Memory(program, config)
+    with watch("open the model"), memory():
         program.progress("load", 0, config.steps, unit="steps")
         model = open_for_training(base, config)
         check_positions(model.config, max(examples.lengths + (dev.examples.lengths if dev else [])))
@@ -51,15 +53,17 @@ def run(program: Program) -> None:
         if program.resume:
             checkpoint.load_weights(program.resume, model)
 
-    pad_id = pad_token(renderer)
-    layouts = Layouts(model.config, pad_id, config.packing)
-    steps = Steps(examples, order, layouts, config, program.rank, pad_id)
-    trainer = SftTrainer(model, training_arguments(config, program.output), steps, first=header.step if header else 0)
-    edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
-    with watch("train"), infrastructure_errors(), writing(program.output, "the metrics"):
+    with watch("train"), infrastructure_errors(), memory(), writing(program.output, "the metrics"):
+        pad_id = pad_token(renderer)
+        layouts = Layouts(model.config, pad_id, config.packing)
+        memory.knows(model, model.config, layouts, examples)
+        steps = Steps(examples, order, layouts, config, program.rank, pad_id)
+        arguments = training_arguments(config, program.output)
+        trainer = memory.trainer = SftTrainer(model, arguments, steps, first=header.step if header else 0)
+        edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
         train(program, trainer, edge)
 
-    with watch("export"):
+    with watch("export"), memory():
         program.progress("export", edge.step, config.steps, unit="steps")
         if program.rank == 0:
             edge.keeper.restore(model, edge.step)

@@ -92,6 +92,18 @@ def test_looks_disturb_nothing(method: str, precision: str, base: Path, data: Pa
     assert losses(with_looks) == losses(without)
 
 
+def contrary(data: Path, folder: Path) -> Path:
+    """The training messages as dev set, each with the answer of the next."""
+    folder.mkdir()
+    lines = [json.loads(line) for line in (data / "train.jsonl").read_text().splitlines()]
+    answers = [line["messages"][-1]["content"] for line in lines]
+    (folder / "train.jsonl").write_text((data / "train.jsonl").read_text())
+    for line, answer in zip(lines, answers[1:] + answers[:1], strict=True):
+        line["messages"][-1]["content"] = answer
+    (folder / "dev.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
 def test_some_dev_examples_are_chosen_by_the_seed(base: Path, data: Path, tmp_path: Path) -> None:
     def first(seed: int, name: str) -> float:
         config = train_config("lora", dev=dev_config(max_examples=3), steps=1, seed=seed)
@@ -102,8 +114,12 @@ def test_some_dev_examples_are_chosen_by_the_seed(base: Path, data: Path, tmp_pa
 
 
 def test_the_best_look_is_kept_through_a_stop(base: Path, data: Path, tmp_path: Path) -> None:
-    """The rate stays high, so that the dev loss falls and rises; stops come before, at and after the best step."""
-    config = train_config("full", epochs=4.0, learning_rate=0.03, schedule="constant", keep="best", dev=dev_config())
+    """Dev answers are wrong ones: the dev loss falls while their form is learned, and rises when training knows better.
+
+    Stops come before, at and after the best step.
+    """
+    data = contrary(data, tmp_path / "data")
+    config = train_config("full", epochs=15.0, learning_rate=0.01, schedule="constant", keep="best", dev=dev_config())
     undisturbed = train(config, base, data, tmp_path / "undisturbed")
     kept = undisturbed.counts["kept_step"]
     best_look = min(looks(undisturbed)[1:], key=lambda look: look["loss"])
@@ -111,7 +127,7 @@ def test_the_best_look_is_kept_through_a_stop(base: Path, data: Path, tmp_path: 
     assert undisturbed.counts["dev_loss"] == best_look["loss"]
     report = undisturbed.report("train")
     assert report["kept_step"] == kept
-    assert report["kept_because"].startswith("best of 8 looks at the dev set: dev loss ")
+    assert report["kept_because"].startswith("best of 30 looks at the dev set: dev loss ")
     found = plain_loss(undisturbed.content / "model", base, data / "dev.jsonl")
     assert found == pytest.approx(best_look["loss"], rel=1e-5)
     resume, work = None, tmp_path

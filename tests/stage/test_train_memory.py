@@ -1,0 +1,105 @@
+"""Too little memory: a real allocation that fails, and what the program says then."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from jobs.train.memory import Shape, is_out_of_memory, parts
+from sftjobs.names import Exit
+from tests.support.program_runner import REPOSITORY, environment, stage_plan
+from tests.support.tiny import tiny_model
+from tests.support.training import train_config, training_data
+
+LIMITED = """
+import resource
+import torch
+from pathlib import Path
+import jobs.train.__main__ as program
+from sftjobs.program import main
+
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+most = pages * resource.getpagesize() + {room}
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+main(program.run)
+"""
+
+
+def run_limited(room: int, base: Path, data: Path, work: Path) -> "subprocess.CompletedProcess[str]":
+    """The train program with `room` bytes of address space above what its imports take."""
+    config = train_config("full", examples=64, micro_batch_size=64)
+    inputs = {"model": base, "data": data}
+    environ = environment(stage_plan("jobs.train", config, inputs), inputs, work)
+    settings = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", LIMITED.format(room=room)],
+        env={"PATH": "/usr/bin:/bin", **settings, **environ},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+def test_a_failed_allocation_names_parts_and_ways_out(tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base", layers=6, hidden=256)
+    data = training_data(tmp_path / "data", examples=64)
+    outcome = run_limited(200 * 2**20, base, data, tmp_path / "work")
+    assert outcome.returncode == Exit.BAD_CONFIG, outcome.stderr
+    assert "memory of a rank, estimated: " in outcome.stdout
+    message = outcome.stderr.strip().splitlines()[-1]
+    assert message.startswith("error: out of memory in training step 1, whose largest micro batch has 64 examples in ")
+    for part in ("weights 0.0", "gradients 0.0", "optimizer 0.0", "activations 0.", "GiB were in use"):
+        assert part in message
+    for change in (
+        "train.micro_batch_size: 32 (about 0.",
+        "train.method: lora (about 0.",
+        "train.precision: bfloat16 (about 0.",
+    ):
+        assert change in message
+    assert "resources.train.memory_gib: 9 instead of 8" in message
+    assert "Traceback" not in outcome.stderr
+
+
+def test_enough_memory_is_enough(tmp_path: Path) -> None:
+    """The same training, so that the limit above is what fails it."""
+    base = tiny_model(tmp_path / "base", layers=6, hidden=256)
+    data = training_data(tmp_path / "data", examples=64)
+    outcome = run_limited(4 * 2**30, base, data, tmp_path / "work")
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**62, dtype=torch.float64)
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))
+    assert not is_out_of_memory(OSError(28, "No space left on device"))
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    wrapped = ValueError("cannot be opened")
+    wrapped.__cause__ = OSError(12, "Cannot allocate memory")
+    assert is_out_of_memory(wrapped)
+    assert caught.value is not None
+
+
+def test_an_adapter_needs_less() -> None:
+    """Of a model of 7 billion parameters in the sizes of Llama 2."""
+    whole = Shape(
+        weights=4 * 6_738_415_616,
+        trainable=6_738_415_616,
+        layers=32,
+        hidden=4096,
+        inner=11008,
+        vocabulary=32000,
+        encoded=4096,
+        scored=400,
+        masked=0,
+        frozen=False,
+        bfloat16=False,
+        ranks=1,
+        other=0,
+    )
+    found = parts(whole)
+    assert found["weights"] + found["gradients"] + found["optimizer"] == 16 * 6_738_415_616
+    assert found["logits"] == 3 * 4 * 400 * 32000
