@@ -1,11 +1,11 @@
 """Interval of a metric's value for one model: how far it may be off because other examples could have been held out.
 
 binary   Wilson (see `statistics.wilson`)
-mean     Student's t of the scores
-set      percentile bootstrap over the examples (Efron and Tibshirani 1993, chapter 13)
+mean     studentised bootstrap (see `statistics.mean_interval`): scores are often skewed, and Student's t then covers
+         78 to 93 % instead of 95 % with 20 to 50 examples
+set      bias-corrected bootstrap over the examples (Efron and Tibshirani 1993, section 14.3, without acceleration)
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from scipy import stats
 
 from jobs.answers.metrics import Line, Metric
 from jobs.answers.metrics.classes import expected_class, said_class
-from jobs.eval.statistics import Interval, wilson
+from jobs.eval.statistics import Interval, mean_interval, wilson
 
 DRAWS = 2_000
 """Of the bootstrap; the comparison draws more."""
@@ -31,9 +31,10 @@ def interval(metric: Metric, lines: Sequence[Line], confidence: float) -> Interv
     if metric.kind == "binary":
         return _wilson(sum(scores), n, confidence)
     if metric.kind == "mean":
-        found = _student(scores, confidence)
+        found = mean_interval(scores, DRAWS, confidence, seed=0, bounded=metric.bounded) if n > 1 else None
     else:
-        found = _bootstrap_macro_f1([line for line in lines if line["scores"][metric.name] is not None], confidence)
+        scored = [line for line in lines if line["scores"][metric.name] is not None]
+        found = _bootstrap_macro_f1(scored, float(metric.value(scored) or 0), confidence)
     if found is not None and found.high > found.low:
         return Interval(max(0.0, found.low), min(1.0, found.high) if metric.bounded else found.high)
     return _wilson(n * float(metric.value(lines) or 0), n, confidence) if metric.bounded else None
@@ -43,17 +44,7 @@ def _wilson(successes: float, n: int, confidence: float) -> Interval:
     return wilson(min(successes, n), n, confidence)  # type: ignore[arg-type]  # the formula holds for a mean, too
 
 
-def _student(scores: Sequence[float], confidence: float) -> Interval | None:
-    """Of the mean, with an unknown variance."""
-    n = len(scores)
-    if n < 2:
-        return None
-    mean = math.fsum(scores) / n
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * float(np.std(scores, ddof=1)) / math.sqrt(n)
-    return Interval(mean - half, mean + half)
-
-
-def _bootstrap_macro_f1(lines: Sequence[Line], confidence: float) -> Interval:
+def _bootstrap_macro_f1(lines: Sequence[Line], value: float, confidence: float) -> Interval:
     """Only how often each (expected, said) pair occurs matters: a draw is one multinomial vector over the pairs."""
     pairs = Counter((expected_class(line), said_class(line)) for line in lines)
     keys = sorted(pairs)
@@ -69,6 +60,11 @@ def _bootstrap_macro_f1(lines: Sequence[Line], confidence: float) -> Interval:
         there, told, right = counts @ expected, counts @ said, counts @ (expected * said)
         f1 = np.divide(2 * right, there + told, out=np.zeros_like(right), where=there + told > 0)
         values.append(f1.sum(axis=1, where=there > 0) / (there > 0).sum(axis=1))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(values), [tail, 1 - tail])
+    found = np.concatenate(values)
+    # Draws lack labels and repeat mistakes: their macro F1 is too low on average. z0 is by how much, in normal units.
+    equal = np.isclose(found, value, rtol=0, atol=1e-12)
+    below = (np.count_nonzero((found < value) & ~equal) + np.count_nonzero(equal) / 2) / DRAWS
+    z0 = float(stats.norm.ppf(min(max(below, 1 / DRAWS), 1 - 1 / DRAWS)))
+    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    low, high = np.quantile(found, stats.norm.cdf([2 * z0 - z, 2 * z0 + z]))
     return Interval(float(low), float(high))

@@ -39,13 +39,24 @@ def _scored(name: str, values: list[float | None]) -> list[dict[str, Any]]:
     return [{"scores": {name: value}} for value in values]
 
 
-def test_the_interval_of_a_mean_is_student_t() -> None:
-    values = np.random.default_rng(1).beta(2, 1, size=40).tolist()
+def test_the_interval_of_a_mean_that_is_not_skewed_is_near_student_t() -> None:
+    values = np.random.default_rng(1).uniform(0.3, 0.7, size=60).tolist()
     found = rate(_scored("chrf", [*values, None]), BUILT_IN["chrf"])  # type: ignore[list-item]
-    theirs = stats.t.interval(0.95, 39, loc=np.mean(values), scale=stats.sem(values))
-    assert found["n"] == 40
-    assert (found["low"], found["high"]) == pytest.approx(theirs, abs=1e-12)
+    theirs = stats.t.interval(0.95, 59, loc=np.mean(values), scale=stats.sem(values))
+    assert found["n"] == 60
+    assert (found["low"], found["high"]) == pytest.approx(theirs, abs=0.006)
     assert (found["kind"], "correct" in found) == ("mean", False)
+
+
+def test_the_interval_of_scores_that_are_mostly_0_covers_their_mean() -> None:
+    draw = np.random.default_rng(4)
+    hits = 0
+    for _ in range(200):
+        values = np.where(draw.random(50) < 0.9, 0, draw.random(50)).tolist()
+        found = interval(BUILT_IN["chrf"], _scored("chrf", values), 0.95)  # type: ignore[arg-type]
+        assert found is not None
+        hits += found.low <= 0.05 <= found.high
+    assert hits / 200 > 0.92  # Student's t: 0.91
 
 
 def test_scores_that_are_all_equal_get_the_widest_interval() -> None:
@@ -72,7 +83,7 @@ def _draw(random_: random.Random, n: int) -> list[tuple[str, str]]:
     return [(one, one if random_.random() < 0.7 else random_.choice("abcd")) for one in expected]
 
 
-def test_the_interval_of_macro_f1_is_that_of_a_plain_bootstrap() -> None:
+def test_the_interval_of_macro_f1_is_near_that_of_a_plain_bootstrap() -> None:
     metric = BUILT_IN["macro_f1"]
     pairs = _draw(random.Random(2), 120)
     found = interval(metric, _lines(pairs, [metric]), 0.95)
@@ -83,7 +94,7 @@ def test_the_interval_of_macro_f1_is_that_of_a_plain_bootstrap() -> None:
         expected, said = zip(*chosen, strict=True)
         values.append(f1_score(expected, said, labels=sorted(set(expected)), average="macro", zero_division=0))
     assert found is not None
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.02)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.03)
 
 
 def test_the_interval_of_macro_f1_covers_the_truth() -> None:
@@ -95,7 +106,7 @@ def test_the_interval_of_macro_f1_covers_the_truth() -> None:
         found = interval(metric, _lines(_draw(draw, 150), [metric]), 0.95)
         assert found is not None
         hits += found.low <= truth <= found.high
-    assert hits / 120 > 0.88
+    assert hits / 120 > 0.9
 
 
 def test_a_model_that_is_always_right_may_be_wrong_elsewhere() -> None:
