@@ -1,42 +1,57 @@
-"""Two models on the same examples: what changed, how sure that is, and in plain words."""
+"""Two models on the same examples: what changed and how sure that is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
-from jobs.eval.score import Prediction
-from jobs.eval.statistics import (
-    POWER,
-    Interval,
-    binary_interval,
-    false_discovery,
-    mcnemar,
-    minimum_detectable_difference,
-    wilson,
-)
+import numpy as np
+
+from jobs.answers.metrics import Metric
+from jobs.answers.predict import Prediction
+from jobs.eval.bad_cases import WORSE, goodness
+from jobs.eval.intervals import interval
+from jobs.eval.measure import Measured, measured, metric_named
+from jobs.eval.sentences import covers, in_words
+from jobs.eval.slices import slices
+from jobs.eval.statistics import POWER, Interval
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import CompareConfig
 
-MIN_SLICE = 20
-"""Slices with fewer examples are counted, but nothing is said about them."""
+MAX_REGRESSIONS = 200
 
 Verdict = Literal["better", "worse", "no difference shown"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pair:
     """Predictions of two models, line by line for the same examples."""
 
     before: Sequence[Prediction]
     after: Sequence[Prediction]
     metric: str
+    seeds: Sequence[Sequence[Prediction]] = ()
+    """Those of the models that were trained like `after` with other seeds."""
 
-    def outcomes(self) -> list[tuple[bool, bool]]:
-        """(right before, right after) per example."""
+    @cached_property
+    def as_metric(self) -> Metric:
+        return metric_named(self.metric, [self.before, self.after, *self.seeds])
+
+    @cached_property
+    def scored(self) -> list[int]:
+        """Places of the examples that every model has a score for."""
+        models = [self.before, self.after, *self.seeds]
         return [
-            (bool(a["scores"][self.metric]), bool(b["scores"][self.metric]))
-            for a, b in zip(self.before, self.after, strict=True)
+            place
+            for place in range(len(self.before))
+            if all(lines[place]["scores"][self.metric] is not None for lines in models)
         ]
+
+    @cached_property
+    def measured(self) -> Measured:
+        """Their scores."""
+        before, *after = ([lines[place] for place in self.scored] for lines in (self.before, self.after, *self.seeds))
+        return measured(before, after, self.as_metric)
 
 
 def check_same_examples(name: str, predictions: Sequence[Prediction], base: Sequence[Prediction]) -> None:
@@ -60,121 +75,97 @@ def check_same_examples(name: str, predictions: Sequence[Prediction], base: Sequ
 
 
 def compare(name_before: str, name_after: str, pair: Pair, config: CompareConfig) -> dict[str, Any]:
-    """Everything that is said about one pair of models."""
-    outcomes = pair.outcomes()
-    n = len(outcomes)
-    wins = sum(after and not before for before, after in outcomes)
-    losses = sum(before and not after for before, after in outcomes)
-    interval = binary_interval(wins, losses, n, config.bootstrap_draws, config.confidence, config.seed)
-    p = mcnemar(wins, losses)
-    difference = (wins - losses) / n
-    detectable = minimum_detectable_difference(wins + losses, n, config.confidence)
-    decided = verdict(difference, interval, p, config.confidence)
+    """Everything that is said about one pair of models. At least one example must be scored in both."""
+    scored = pair.measured
+    judged = scored.judge(config)
+    before, after = scored.values
+    lines = [pair.before[place] for place in pair.scored]
     result = {
         "before": name_before,
         "after": name_after,
-        "n": n,
-        "value_before": sum(before for before, _ in outcomes) / n,
-        "value_after": sum(after for _, after in outcomes) / n,
-        "difference": difference,
-        "low": interval.low,
-        "high": interval.high,
-        "p": p,
-        "wins": wins,
-        "losses": losses,
-        "ties_right": sum(before and after for before, after in outcomes),
-        "ties_wrong": sum(not before and not after for before, after in outcomes),
-        "detectable": detectable,
+        "kind": pair.as_metric.kind,
+        "lower_is_better": pair.as_metric.lower_is_better,
+        "bounded": pair.as_metric.bounded,
+        "n": len(lines),
+        "left_out": len(pair.before) - len(lines),
+        "seeds": 1 + len(pair.seeds),
+        "value_before": before,
+        "value_after": after,
+        "difference": judged.difference,
+        "low": judged.interval.low,
+        "high": judged.interval.high,
+        "p": judged.p,
+        **scored.counted(),
+        "detectable": judged.detectable,
         "power": POWER,
-        "verdict": decided,
+        "verdict": verdict(
+            judged.difference, judged.interval, judged.p, config.confidence, pair.as_metric.lower_is_better
+        ),
         "gain": gain(pair),
-        "slices": {"task": slices(pair, "task"), "label": slices(pair, "label")},
+        "slices": slices(lines, scored, config),
+        "covers": covers(1 + len(pair.seeds)),
     }
-    return {**result, "text": in_words(result, config)}
+    return {**result, "text": in_words(result, config.confidence)}
 
 
-def verdict(difference: float, interval: Interval, p: float, confidence: float) -> Verdict:
-    """A difference is called shown only if the exact test and the interval both say so."""
+def verdict(
+    difference: float, interval: Interval, p: float, confidence: float, lower_is_better: bool = False
+) -> Verdict:
+    """A difference is called shown only if the test and the interval both say so."""
     if p < 1 - confidence and interval.excludes_zero:
-        return "better" if difference > 0 else "worse"
+        return "better" if (difference < 0) == lower_is_better else "worse"
     return "no difference shown"
-
-
-def in_words(result: dict[str, Any], config: CompareConfig) -> str:
-    """The verdict as a sentence."""
-    before, after = result["before"], result["after"]
-    figures = (
-        f"{points(result['difference'])} points ({100 * config.confidence:g} % interval {points(result['low'])} to "
-        f"{points(result['high'])}, {p_text(result['p'])})"
-    )
-    if result["verdict"] != "no difference shown":
-        return f"{after} is {result['verdict']} than {before}: {figures}"
-    return (
-        f"no difference shown between {before} and {after}: {figures}; this test set of {result['n']:,} examples "
-        f"can show differences of about {100 * result['detectable']:.1f} points"
-    )
-
-
-def points(share: float) -> str:
-    """A difference of shares in percentage points, signed."""
-    return f"{100 * share:+.1f}"
-
-
-def p_text(p: float) -> str:
-    """A p-value as people write it."""
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def gain(pair: Pair) -> dict[str, float]:
     """Where the difference comes from: answers that became readable or unreadable, and answers that changed.
 
     `format` counts examples that one model could not answer readably, `content` the others. Their sum is the
-    difference.
+    difference; of several seeds, the mean over them.
     """
-    parts = {"format": 0, "content": 0}
-    for before, after, (right_before, right_after) in zip(pair.before, pair.after, pair.outcomes(), strict=True):
-        unreadable = "failed" in (before["parse"], after["parse"])
-        parts["format" if unreadable else "content"] += right_after - right_before
-    return {name: count / len(pair.before) for name, count in parts.items()}
-
-
-def slices(pair: Pair, field: str) -> list[dict[str, Any]]:
-    """The comparison within each task or label. `p` is adjusted over the slices that are large enough, else null."""
-    groups: dict[str, list[tuple[bool, bool]]] = {}
-    for prediction, outcome in zip(pair.before, pair.outcomes(), strict=True):
-        if prediction.get(field) is not None:
-            groups.setdefault(str(prediction[field]), []).append(outcome)
-    found = [_slice(name, groups[name]) for name in sorted(groups)]
-    large = [one for one in found if one["n"] >= MIN_SLICE]
-    adjusted = false_discovery([mcnemar(one["wins"], one["losses"]) for one in large])
-    p_of = {one["name"]: p for one, p in zip(large, adjusted, strict=True)}
-    return [{**one, "p": p_of.get(one["name"])} for one in found]
-
-
-def _slice(name: str, outcomes: list[tuple[bool, bool]]) -> dict[str, Any]:
-    n = len(outcomes)
-    before, after = sum(a for a, _ in outcomes), sum(b for _, b in outcomes)
+    unreadable = np.array(
+        [
+            ["failed" in (pair.before[place]["parse"], lines[place]["parse"]) for place in pair.scored]
+            for lines in (pair.after, *pair.seeds)
+        ]
+    )
+    added = pair.measured.contributions
     return {
-        "name": name,
-        "n": n,
-        "value_before": before / n,
-        "value_after": after / n,
-        "wins": sum(b and not a for a, b in outcomes),
-        "losses": sum(a and not b for a, b in outcomes),
+        "format": float((added * unreadable).sum() / added.size),
+        "content": float((added * ~unreadable).sum() / added.size),
     }
 
 
-def one_model(predictions: Sequence[Prediction], metric: str, confidence: float) -> dict[str, Any]:
+def regressions(pair: Pair) -> dict[str, Any]:
+    """Examples that went worse: right before and wrong now, or of numbers worse by more than WORSE, worst first.
+
+    `regressions` are the ids of the first MAX_REGRESSIONS, `regression_count` is how many there are. Of the model
+    `after`, not of other seeds.
+    """
+    fallen = []
+    for place in pair.scored:
+        before, after = (
+            goodness(lines[place]["scores"][pair.metric], pair.as_metric.lower_is_better)
+            for lines in (pair.before, pair.after)
+        )
+        assert before is not None and after is not None
+        if before - after > WORSE:
+            fallen.append((after - before, place))
+    ids = [pair.before[place]["id"] for _, place in sorted(fallen)]
+    return {"regressions": ids[:MAX_REGRESSIONS], "regression_count": len(ids)}
+
+
+def one_model(predictions: Sequence[Prediction], metric: str | Metric, confidence: float) -> dict[str, Any]:
     """Value and interval of a single model, with how many of its answers could be read."""
-    n = len(predictions)
-    right = sum(bool(prediction["scores"][metric]) for prediction in predictions)
-    interval = wilson(right, n, confidence)
+    one = metric_named(metric, [predictions]) if isinstance(metric, str) else metric
+    scored = [line for line in predictions if line["scores"][one.name] is not None]
+    limits = interval(one, scored, confidence) if scored else None
     parses = [prediction["parse"] for prediction in predictions]
     return {
-        "value": right / n,
-        "low": interval.low,
-        "high": interval.high,
-        "correct": right,
-        "n": n,
+        "value": one.value(scored),
+        "low": None if limits is None else limits.low,
+        "high": None if limits is None else limits.high,
+        "correct": None if one.kind == "mean" else sum(bool(line["scores"][one.name]) for line in scored),
+        "n": len(scored),
         "format": {how: parses.count(how) for how in ("strict", "repaired", "failed")},
     }

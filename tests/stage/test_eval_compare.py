@@ -8,7 +8,7 @@ import pytest
 
 from jobs.eval.compare import run
 from jobs.eval.lines import write_lines
-from jobs.eval.pairs import Pair, compare, gain, slices, verdict
+from jobs.eval.pairs import Pair, compare, gain, verdict
 from jobs.eval.shown import MAX_BYTES, for_report
 from jobs.eval.statistics import Interval
 from sftjobs.canonical import canonical
@@ -142,11 +142,13 @@ def test_the_gain_is_split_into_format_and_content() -> None:
 def test_small_slices_are_counted_but_not_judged() -> None:
     before = [_line("strict", False, task="big")] * 25 + [_line("strict", False, task="small")] * 5
     after = [_line("strict", True, task="big")] * 25 + [_line("strict", True, task="small")] * 5
-    big, small = slices(Pair(before, after, "accuracy"), "task")
+    found = compare("base", "tuned", Pair(before, after, "accuracy"), CONFIG)["slices"]
+    big, small = found["task"]
     assert (big["name"], big["n"], big["wins"]) == ("big", 25, 25)
     assert big["p"] < 0.001
-    assert (small["n"], small["p"]) == (5, None)
-    assert slices(Pair(before, after, "accuracy"), "label") == []
+    assert big["low"] > 0
+    assert (small["n"], small["p"], small["low"]) == (5, None, None)
+    assert found["label"] == []
 
 
 def test_the_report_shows_what_differs_between_questions_and_stays_small() -> None:
