@@ -17,6 +17,7 @@ from jobs.train.examples import TrainingSet, read_training_set
 from jobs.train.export import MODEL, export
 from jobs.train.memory import Memory
 from jobs.train.model import open_for_training, parameter_counts
+from jobs.train.recheck import Recheck
 from jobs.train.steps import Steps
 from jobs.train.summary import Stopwatch, counts, report
 from jobs.train.trackers import check_trackers, open_trackers
@@ -65,16 +66,18 @@ def run(program: Program) -> None:
 
     with watch("export"), memory():
         program.progress("export", edge.step, config.steps, unit="steps")
+        recheck = Recheck.on(examples)
         if program.rank == 0:
             edge.keeper.restore(model, edge.step)
             with writing(program.content, "the tuned model"):
-                export(model, base, renderer.stop_ids, program.content)
+                export(model, base, renderer.stop_ids, program.content, recheck)
                 if renderer.warning is not None:  # the model has to be served with what it was trained with
                     template = program.content / MODEL / "chat_template.jinja"
                     template.write_text(renderer.tokenizer.get_chat_template(), encoding="utf-8")
     counted = counts(examples, order, edge, parameters, renderer.template_hash)
     program.write_counts(counted)
-    program.write_report(program.plan.stage, report(program, config, counted, examples, edge, layouts, watch))
+    section = report(program, config, counted, examples, edge, layouts, watch)
+    program.write_report(program.plan.stage, {**section, "export": recheck.section(renderer.tokenizer)})
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -1,7 +1,7 @@
 """The tuned model as it is published: `model/` for every method, `adapter/` for method lora as well.
 
 Equal weights give equal bytes: nothing of this machine (paths, times) is written. What was written is opened again and
-counted before the stage may be committed.
+counted before the stage may be committed, and computes with it (jobs/train/recheck.py).
 """
 
 import json
@@ -17,6 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from jobs.lm.load import read_model_config, stored_dtype, weight_files
 from jobs.train.model import TrainedModel, in_float32
+from jobs.train.recheck import Recheck, round_weights
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError, SftError
 
@@ -26,21 +27,38 @@ _COPIED = {".json", ".jinja", ".model", ".txt", ".tiktoken"}
 """Suffixes of the tokenizer's files and the like in a model folder."""
 
 
-def export(model: TrainedModel, base: Path, stop_ids: list[int], content: Path) -> None:
+def export(model: TrainedModel, base: Path, stop_ids: list[int], content: Path, recheck: Recheck | None = None) -> None:
     """Write the tuned model below `content`, in the number format of the files in `base`, and check what was written.
 
     `stop_ids` end an answer; they are added to the generation config, so that any server stops where training did.
-    The model cannot be trained any further: an adapter is merged into it.
+    The model cannot be trained any further: an adapter is merged into it. With `recheck`, what was written is opened
+    again and has to say what the trained model says.
     """
+    device = next(model.parameters()).device
+    apart = None
     if isinstance(model, PeftModel):
         save_adapter(model, content / ADAPTER)
-        model = in_float32(model, base).merge_and_unload()
+        model = in_float32(model, base)
+        if recheck is not None:
+            apart = recheck.logits(model)
+        model = model.merge_and_unload()
     assert isinstance(model, PreTrainedModel)
+    dtype = stored_dtype(base)
+    stored = None
+    if recheck is not None:
+        if apart is not None:
+            recheck.compare("merged adapter", recheck.logits(model), apart)
+        round_weights(model, dtype)
+        stored = recheck.logits(model)
     folder = content / MODEL
     model.generation_config = _generation_config(base, model, stop_ids)
-    model.to(dtype=stored_dtype(base)).save_pretrained(folder)  # type: ignore[call-arg]
+    model.to("cpu", dtype=dtype).save_pretrained(folder)  # type: ignore[call-overload]
     _copy_tokenizer(base, folder)
     verify(folder, model)
+    if recheck is not None and stored is not None:
+        recheck.model(folder, stored, stop_ids, device)
+        if apart is not None:
+            recheck.adapter(content / ADAPTER, base, apart, device)
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from jobs.lm.load import load_model, stored_dtype
+from jobs.lm.render import Renderer, load_tokenizer
 from jobs.train.__main__ import run
+from jobs.train.examples import read_training_set
 from jobs.train.export import export, verify
+from jobs.train.recheck import Recheck
 from sftjobs.errors import DataError, SftError
 from tests.support.program_runner import Outcome, run_here
 from tests.support.tiny import tiny_model
@@ -119,3 +122,35 @@ def test_a_file_that_lacks_a_tensor_is_noticed(tmp_path: Path) -> None:
     model.save_pretrained(base, state_dict=state)
     with pytest.raises(SftError, match="the disk may be full or damaged"):
         verify(base, model)
+
+
+@pytest.mark.parametrize("method, precision", [("lora", "float32"), ("lora", "bfloat16"), ("full", "bfloat16")])
+def test_what_is_written_says_what_was_trained(method: str, precision: str, data: Path, tmp_path: Path) -> None:
+    base = half_precision(tmp_path / "base")
+    config = train_config(method, precision=precision)
+    outcome = run_here(run, "jobs.train", config, {"model": base, "data": data}, tmp_path / "work")
+    section = outcome.report("train")["export"]
+    compared = {"exported model"} | ({"merged adapter", "adapter on the base model"} if method == "lora" else set())
+    assert set(section["differences"]) == compared
+    assert max(section["differences"].values()) < 1e-4
+    assert [answer["id"] for answer in section["answers"]] == ["intent-0", "intent-5"]
+
+
+@pytest.mark.parametrize("damaged", ["model/model.safetensors", "adapter/adapter_model.safetensors"])
+def test_files_that_say_something_else_are_noticed(damaged: str, data: Path, tmp_path: Path) -> None:
+    """Whole files with finite numbers, but one tensor is not the trained one."""
+    base = tiny_model(tmp_path / "base")
+    outcome = train("lora", base, data, tmp_path / "work")
+    examples = read_training_set(data / "train.jsonl", Renderer(load_tokenizer(base)), 512)
+    path = outcome.content / damaged
+    state = load_file(path)
+    name = next(name for name in sorted(state) if "layers.1" in name and "proj" in name)
+    right, cpu = Recheck.on(examples), torch.device("cpu")
+    expected = right.logits(load_model(outcome.content / "model"))
+    right.model(outcome.content / "model", expected, [2], cpu)
+    right.adapter(outcome.content / "adapter", base, expected, cpu)
+    save_file({**state, name: state[name] + 0.5}, path, metadata={"format": "pt"})
+    wrong = Recheck.on(examples)
+    with pytest.raises(SftError, match="differs from what was trained: a logit on training examples intent-0"):
+        wrong.model(outcome.content / "model", expected, [2], cpu)
+        wrong.adapter(outcome.content / "adapter", base, expected, cpu)
