@@ -4,6 +4,7 @@ A stage that has not run, or a section that a stage did not write, leaves its pa
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from sftjobs.report.html import render
 
 SCHEMA = 1
 """Schema number of report.json."""
+EVALUATIONS = r"eval-(base|previous|tuned(-\d+)?)"
+"""Stages that ask one model."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,40 @@ def collect(
     for stage in stages:
         sections.update(stage.sections)
     comparison = sections.get("compare")
-    roles = {f"eval-{role}": role for role in ("base", "previous", "tuned")}
+    trains = {name: sections[name] for name in sections if re.fullmatch(r"train(-\d+)?", name)}
+    roles = {name: name.removeprefix("eval-") for name in sections if re.fullmatch(EVALUATIONS, name)}
     return {
         "schema_number": SCHEMA,
         "run": dict(run),
         "verdict": None if comparison is None else comparison["pairs"][0]["verdict"],
-        "text": None if comparison is None else "; ".join(pair["text"] for pair in comparison["pairs"]),
+        "headline": headline(comparison),
+        "text": None if comparison is None else conclusion(comparison),
         "comparison": comparison,
+        "nearest": sections.get("nearest"),
+        "baselines": sections.get("baselines"),
         "evaluations": {role: sections[name] for name, role in roles.items() if name in sections},
         "train": sections.get("train"),
+        "trainings": trains,
         "data": sections.get("data"),
         "stages": [_stage(stage) for stage in stages],
         "attempts": attempt_table.collect(attempts),
     }
+
+
+def headline(comparison: Mapping[str, Any] | None) -> str:
+    """The outcome in one word of `texts`: the verdict against the base, unless a baseline is as good."""
+    if comparison is None:
+        return "pending"
+    verdict: str = comparison["pairs"][0]["verdict"]
+    if verdict == "better" and comparison.get("beats_every_baseline") is False:
+        return "not better than a baseline"
+    return verdict
+
+
+def conclusion(comparison: Mapping[str, Any]) -> str:
+    """In plain words; of a comparison of before there were conclusions, the sentence of each pair."""
+    found = comparison.get("conclusion") or "; ".join(pair["text"] for pair in comparison["pairs"])
+    return str(found)
 
 
 def _stage(stage: StageReport) -> dict[str, Any]:
@@ -92,17 +116,28 @@ def summary(report_json: bytes | str | Mapping[str, Any]) -> list[tuple[str, str
     if comparison is None:
         return []
     level = numbers.percent(comparison["confidence"], 0)
+    bounded = comparison.get("bounded", True)
     first, *others = comparison["pairs"]
+    seeds = first.get("seeds", 1)
     rows = [
         (comparison["metric"], f"{comparison['n']:,} held-out examples"),
-        ("base", numbers.percent(first["value_before"])),
-        ("tuned", numbers.percent(first["value_after"])),
-        *_difference("", level, first),
+        ("base", numbers.measure(first["value_before"], bounded)),
+        *((pair["before"], _other(pair, bounded)) for pair in others),
+        ("tuned" if seeds == 1 else f"tuned, {seeds} seeds", numbers.measure(first["value_after"], bounded)),
+        ("difference to base", f"{numbers.change(first['difference'], bounded)}{' points' if bounded else ''}"),
+        (f"{level} interval", f"{numbers.change(first['low'], bounded)} to {numbers.change(first['high'], bounded)}"),
+        ("p", numbers.p_value(first["p"])),
+        ("verdict", headline(comparison)),
     ]
-    for pair in others:
-        rows.append((pair["before"], numbers.percent(pair["value_before"])))
-        rows += _difference(f" to {pair['before']}", level, pair)
     return rows + _gpu_hours(report.get("attempts"))
+
+
+def _other(pair: Mapping[str, Any], bounded: bool) -> str:
+    """A model besides base and tuned, and what the tuned one is against it."""
+    verdict = pair["verdict"] if pair["verdict"] == "no difference shown" else f"tuned is {pair['verdict']}"
+    return (
+        f"{numbers.measure(pair['value_before'], bounded)}  ({verdict}, {numbers.change(pair['difference'], bounded)})"
+    )
 
 
 def _gpu_hours(attempts: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -110,11 +145,3 @@ def _gpu_hours(attempts: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if not total.get("gpu_s"):
         return []
     return [("GPU hours", numbers.hours(total["gpu_s"])), ("of which wasted", numbers.hours(total["wasted_gpu_s"]))]
-
-
-def _difference(to: str, level: str, pair: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (f"difference{to}", f"{numbers.points(pair['difference'])} points"),
-        (f"{level} paired interval", f"{numbers.points(pair['low'])} to {numbers.points(pair['high'])}"),
-        ("McNemar p", numbers.p_value(pair["p"])),
-    ]

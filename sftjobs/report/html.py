@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 MAX_CONFUSION = 30
 """With more labels the table does not fit a page; the most frequent confusions are listed for any number."""
 TOP_CONFUSIONS = 12
+SLICES = ("task", "label", "difficulty", "source", "length")
 COLUMNS = ("queue_s", "schedule_s", "start_s", "run_s", "wasted_s", "gpu_s")
 """Of the table of attempts."""
 
@@ -28,6 +29,8 @@ def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> byt
     environment.filters.update(
         percent=numbers.percent,
         points=numbers.points,
+        measure=numbers.measure,
+        change=numbers.change,
         p=numbers.p_value,
         count=numbers.count,
         short=numbers.short,
@@ -42,6 +45,12 @@ def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> byt
         report=report,
         comparison=comparison,
         level="" if comparison is None else numbers.percent(comparison["confidence"], 0),
+        bounded=comparison is None or comparison.get("bounded", True),
+        shown_models=_shown_models(comparison),
+        slices=_slices(comparison),
+        **_words(comparison),
+        near=_near(report),
+        why_wrong=_why_wrong(comparison),
         t=texts,
         style=(HERE / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -57,19 +66,84 @@ def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> byt
 
 
 def _plots(report: Mapping[str, Any]) -> dict[str, Any]:
-    comparison, train, data = report["comparison"], report["train"], report["data"]
+    comparison, data = report["comparison"], report["data"]
     models = pairs = None
     if comparison is not None:
-        found = comparison["models"].items()
-        models = plots.intervals([(role, one["value"], one["low"], one["high"]) for role, one in found], zero=False)
+        found, bounded = comparison["models"].items(), comparison.get("bounded", True)
+        models = plots.intervals(
+            [(role, one["value"], one["low"], one["high"]) for role, one in found], zero=False, bounded=bounded
+        )
         rows = [(pair["before"], pair["difference"], pair["low"], pair["high"]) for pair in comparison["pairs"]]
-        pairs = plots.intervals(rows, zero=True)
-    points = [] if train is None else [(point["step"], point["loss"]) for point in train["curve"]]
+        pairs = plots.intervals(rows, zero=True, bounded=bounded)
     return {
         "models": models,
         "pairs": pairs,
-        "curve": plots.curve(points),
+        "curves": {name: _curve(train) for name, train in report["trainings"].items()},
+        "classic": _classic(report),
         "lengths": None if data is None else _lengths(data),
+    }
+
+
+def _curve(train: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Loss of one training, with its looks at the dev set."""
+    looks = [(look["step"], look["loss"]) for look in (train.get("dev") or {}).get("looks", ())]
+    return plots.curve([(point["step"], point["loss"]) for point in train["curve"]], looks, train.get("kept_step"))
+
+
+def _classic(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the classic model makes of more and more data, beside what base and tuned reach."""
+    found = ((report["baselines"] or {}).get("classic") or {}).get("curve") or []
+    points = [(one["examples"], one["accuracy"], one["low"], one["high"]) for one in found]
+    comparison = report["comparison"]
+    levels = []
+    if comparison is not None and comparison["metric"] == "accuracy":
+        levels = [(role, comparison["models"][role]["value"]) for role in ("base", "tuned")]
+    return plots.by_amount(points, [(role, value) for role, value in levels if value is not None])
+
+
+def _shown_models(comparison: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    """(name, value) of the cards at the top: the tuned model last, as the mean of its seeds if there are several."""
+    if comparison is None:
+        return []
+    first = comparison["pairs"][0]
+    others = [(pair["before"], pair["value_before"]) for pair in comparison["pairs"]]
+    return [*others, ("tuned", first["value_after"])]
+
+
+def _words(comparison: Mapping[str, Any] | None) -> dict[str, str]:
+    """Keys of the texts for the heads of columns that depend on the kind of metric."""
+    first = {} if comparison is None else comparison["pairs"][0]
+    kind = first.get("kind", "binary")
+    counted = kind != "mean"
+    return {
+        "p_name": f"p_{kind}" if first.get("seeds", 1) == 1 else "p_seeds",
+        "gained": "wins" if counted else "went_up",
+        "lost": "losses" if counted else "went_down",
+    }
+
+
+def _slices(comparison: Mapping[str, Any] | None) -> dict[str, list[Any]]:
+    """Those of base and tuned that say something: with one slice there is nothing to compare."""
+    if comparison is None:
+        return {}
+    found = comparison["pairs"][0]["slices"]
+    return {name: found[name] for name in SLICES if len(found.get(name) or ()) > 1}
+
+
+def _why_wrong(comparison: Mapping[str, Any] | None) -> dict[str, str]:
+    """Case id -> how its answer was read, or why it could not be."""
+    cases = [] if comparison is None else comparison["cases"]
+    return {case["id"]: case.get("parse_class") or case["parse"] for case in cases}
+
+
+def _near(report: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Case id -> training examples near it."""
+    section = report["nearest"] or {"training": {}, "cases": {}}
+    training = section["training"]
+    return {
+        case: [{"question": training[one][0], "answer": training[one][1], "similarity": alike} for one, alike in found]
+        for case, found in section["cases"].items()
+        if found
     }
 
 

@@ -12,6 +12,18 @@ def points(share: float, digits: int = 1) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def measure(number: float | None, bounded: bool) -> str:
+    """A value of a metric: of 0 to 1 in percent, another as it is."""
+    return percent(number) if bounded else "-" if number is None else f"{number:.3f}"
+
+
+def change(difference: float | None, bounded: bool) -> str:
+    """A difference of two values of a metric, signed: of 0 to 1 in percentage points."""
+    if difference is None:
+        return "-"
+    return points(difference) if bounded else f"{difference:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
 def p_value(p: float | None) -> str:
     """A p-value."""
     if p is None:

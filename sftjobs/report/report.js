@@ -6,8 +6,11 @@
   const page = 100;
   const more = document.getElementById("more");
   const matching = document.getElementById("matching");
+  // What stands in the row itself: a word of a training example that is folded away is no reason to show it.
+  const textOf = (row) => Array.from(row.querySelectorAll("details")).reduce(
+    (text, hidden) => text.replace(hidden.textContent, ""), row.textContent).toLowerCase();
   const rows = Array.from(document.querySelectorAll("#cases tbody tr"), (row) => ({
-    row, text: row.textContent.toLowerCase(), data: row.dataset,
+    row, text: textOf(row), data: row.dataset,
   }));
   let limit = page;
 

@@ -1,15 +1,20 @@
 """Stages of a finished run for report tests: the numbers come from the real comparison code."""
 
+import json
 import random
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jobs.answers.metrics import BUILT_IN
 from jobs.answers.parse import parser
 from jobs.eval.bad_cases import bad_cases
+from jobs.eval.compare import compare_all
 from jobs.eval.examples import Example
-from jobs.eval.pairs import Pair, compare, one_model
+from jobs.eval.nearest import add_nearest
 from jobs.eval.score import Prediction, confusion, predict, scores
-from jobs.eval.shown import for_report
+from jobs.eval.shown import for_report, nearest_for_report
+from jobs.eval.words import failures
 from sftjobs.canonical import digest
 from sftjobs.plan.configs import CompareConfig
 from sftjobs.plan.types import FileEntry, Kind, Manifest
@@ -40,25 +45,38 @@ def predictions(count: int, accuracy: float, unreadable: float, seed: int, text:
     return lines
 
 
-def comparison(models: dict[str, list[Prediction]], seed: int = 1) -> dict[str, Any]:
-    """The section `compare`."""
+def comparison(models: dict[str, list[Prediction]], seed: int = 1, nearest: Path | None = None) -> dict[str, Any]:
+    """The section `compare`. `nearest`: the training examples that bad cases are compared with."""
+    return compared(models, seed, nearest)["compare"]
+
+
+def compared(models: dict[str, list[Prediction]], seed: int = 1, nearest: Path | None = None) -> dict[str, Any]:
+    """The sections of the stage compare."""
     config = CompareConfig(metric="accuracy", confidence=0.95, bootstrap_draws=10_000, seed=seed)
-    pairs = [
-        compare(role, "tuned", Pair(models[role], models["tuned"], "accuracy"), config)
-        for role in models
-        if role != "tuned"
-    ]
-    cases = bad_cases(models["tuned"], models["base"], "accuracy")
+    found = compare_all(models, config)
+    seeds = [models[role] for role in models if role.startswith("tuned-")]
+    cases = bad_cases(models["tuned"], models["base"], "accuracy", seeds=seeds)
+    if nearest is not None:
+        add_nearest(cases, nearest)
+    shown = for_report(cases, models["tuned"])
     return {
-        "metric": "accuracy",
-        "confidence": 0.95,
-        "bootstrap_draws": 10_000,
-        "n": len(models["base"]),
-        "models": {role: one_model(lines, "accuracy", 0.95) for role, lines in models.items()},
-        "pairs": pairs,
-        "bad_cases": len(cases),
-        "cases": for_report(cases, models["tuned"]),
+        "compare": {**found, "bad_cases": len(cases), "cases": shown},
+        "nearest": nearest_for_report(cases, shown),
     }
+
+
+def training_file(folder: Path, lines: Sequence[Prediction], wrong: float = 0.0) -> Path:
+    """A train.jsonl of examples like those of `lines`; a share `wrong` of them with another label."""
+    draw = random.Random(9)
+    path = folder / "train.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number, line in enumerate(lines):
+            label = draw.choice(LABELS) if draw.random() < wrong else line["label"]
+            asked = {**line["messages"][0], "content": line["messages"][0]["content"] + " again"}
+            messages = [asked, {"role": "assistant", "content": label}]
+            example = {"id": digest(["train", number]), "task": line["task"], "label": label, "messages": messages}
+            file.write(json.dumps(example, ensure_ascii=False) + "\n")
+    return path
 
 
 def stage(name: str, kind: Kind, sections: dict[str, Any], seconds: float, **counts: Any) -> StageReport:
@@ -88,7 +106,36 @@ def stage(name: str, kind: Kind, sections: dict[str, Any], seconds: float, **cou
 
 def evaluation(lines: list[Prediction]) -> dict[str, Any]:
     """The section of one evaluation, as far as the report shows it."""
-    return {**scores(lines, [BUILT_IN["accuracy"]], digest("template")), "confusion": confusion(lines), "seconds": 31.5}
+    metrics = [BUILT_IN["accuracy"], BUILT_IN["macro_f1"], BUILT_IN["format"]]
+    scored = [
+        {**line, "scores": {"macro_f1": line["correct"], "format": line["parse"] == "strict", **line["scores"]}}
+        for line in lines
+    ]
+    return {
+        **scores(scored, metrics, digest("template")),
+        "confusion": confusion(lines),
+        "notes": [],
+        "parse_failures": failures(lines),
+        "seconds": 31.5,
+    }
+
+
+def baselines_section() -> dict[str, Any]:
+    """The section `baselines`, as far as the report shows it."""
+    curve = [(0.1, 40, 0.52), (0.25, 99, 0.61), (0.5, 198, 0.7), (1.0, 395, 0.76)]
+    return {
+        "likelihood": {"metric": "accuracy", "seconds": 12.5, "notes": []},
+        "few_shot": {"metric": "accuracy", "seconds": 44.0, "notes": ["3 of 4 examples fit the context"]},
+        "classic": {
+            "metric": "accuracy",
+            "seconds": 1.4,
+            "notes": [],
+            "curve": [
+                {"share": share, "examples": examples, "accuracy": value, "low": value - 0.06, "high": value + 0.06}
+                for share, examples, value in curve
+            ],
+        },
+    }
 
 
 def data_section(text: str = "please tell me about it") -> dict[str, Any]:
@@ -181,20 +228,45 @@ def train_section() -> dict[str, Any]:
         "counts": {"steps": 96, "supervised_tokens": 3208, "final_loss": 0.051, "template_hash": digest("template")},
         "mixture": MIXTURE,
         "curve": curve,
+        "kept_step": 70,
+        "kept_because": "best of 10 looks at the dev set: dev loss 0.21",
+        "dev": {
+            "metric": None,
+            "every_steps": 10,
+            "patience": 2,
+            "looks": [
+                {"step": step, "loss": 0.2 + 2.3 * 0.93**step + 0.004 * max(0, step - 70), "score": None}
+                for step in range(0, 97, 10)
+            ],
+            "stopped_early": {"at": 96, "of": 200, "patience": 2},
+            "seconds": 4.0,
+        },
         "seconds": {"load": 3.1, "train": 104.0},
     }
 
 
-def finished_run(count: int = 200, text: str = "", previous: bool = True) -> list[StageReport]:
-    """Every stage of a run whose tuned model is better than its base."""
+def finished_run(
+    count: int = 200, text: str = "", previous: bool = True, folder: Path | None = None, baselines: bool = True
+) -> list[StageReport]:
+    """Every stage of a run whose tuned model is better than its base.
+
+    With a `folder` for a file of training examples, bad cases have the nearest of them.
+    """
     models = {"base": predictions(count, 0.35, 0.3, 1, text)}
+    if baselines:
+        for seed, (name, right) in enumerate({"likelihood": 0.45, "few_shot": 0.55, "classic": 0.76}.items(), start=4):
+            models[name] = predictions(count, right, 0.0, seed, text)
     if previous:
         models["previous"] = predictions(count, 0.78, 0.02, 3, text)
-    models["tuned"] = predictions(count, 0.85, 0.0, 2, text)
+    models["tuned"] = predictions(count, 0.85, 0.01, 2, text)
     stages = [
         stage("data", "data", {"data": data_section(text or "please tell me about it")}, 9.4),
         stage("train", "train", {"train": train_section()}, 121.8),
     ]
+    if baselines:
+        stages.append(stage("baselines", "eval", {"baselines": baselines_section()}, 61.0))
     for role, lines in models.items():
-        stages.append(stage(f"eval-{role}", "eval", {f"eval-{role}": evaluation(lines)}, 34.0))
-    return [*stages, stage("compare", "eval", {"compare": comparison(models)}, 2.6)]
+        if role in ("base", "previous", "tuned"):
+            stages.append(stage(f"eval-{role}", "eval", {f"eval-{role}": evaluation(lines)}, 34.0))
+    nearest = None if folder is None else training_file(folder, models["tuned"], wrong=0.2)
+    return [*stages, stage("compare", "eval", compared(models, nearest=nearest), 2.6)]
