@@ -64,7 +64,8 @@ def generate(
     answered prompts after each batch. Raises Stopped if `stop_requested` says so.
     """
     started = time.monotonic()
-    room = context_room(model, prompts, max_new_tokens)
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    room = context_room(context, prompts, max_new_tokens)
     answers = {index: Answer([], False) for index, limit in enumerate(room) if limit <= 0}
     refused = supports_shared_prefix(model.config)
     groups = _groups(prompts, [index for index, limit in enumerate(room) if limit > 0], share=refused is None)
@@ -92,9 +93,8 @@ def generate(
     )
 
 
-def context_room(model: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[int]:
-    """How many tokens each answer may have; less than `max_new_tokens`, or none, where the context ends before."""
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+def context_room(context: int | None, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[int]:
+    """How many tokens each answer may have; less than `max_new_tokens`, or none, where the context (tokens) ends."""
     if context is None:
         return [max_new_tokens] * len(prompts)
     return [min(max_new_tokens, context - len(prompt)) for prompt in prompts]

@@ -1,0 +1,87 @@
+"""What makes the answers of an evaluation: a model in this process, or a server beside it."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from transformers import AutoConfig, PreTrainedModel
+
+from jobs.lm.device import planned_device
+from jobs.lm.generate import context_room, generate
+from jobs.lm.generation import Generation
+from jobs.lm.load import load_model
+from jobs.lm.render import Renderer, load_tokenizer
+from jobs.lm.sampling import Sampling
+from jobs.lm.server import running_server
+from jobs.lm.server_generate import generate_by_server
+from sftjobs.plan.configs import EvalConfig
+from sftjobs.program import Program
+
+
+class Engine:
+    """The model of the input `model`; opened when it is first needed, and not at all where a server answers."""
+
+    def __init__(self, program: Program, config: EvalConfig) -> None:
+        self._program = program
+        self._config = config
+        self._folder = program.input("model")
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        return Renderer(load_tokenizer(self._folder))
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """In 16 bits on a GPU, in float32 on a CPU."""
+        device = planned_device(self._config.device, self._program.local_rank)
+        model = load_model(self._folder, torch.float32 if device.type == "cpu" else torch.bfloat16)
+        model.to(device)  # type: ignore[arg-type]
+        return model
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model can see; None if its config does not say."""
+        text = AutoConfig.from_pretrained(self._folder, trust_remote_code=False, local_files_only=True)
+        found = getattr(text.get_text_config(), "max_position_embeddings", None)
+        return None if found is None else int(found)
+
+    def answer(self, prompts: Sequence[Sequence[int]], phase: str) -> tuple[list[str], Generation]:
+        """A text for each prompt. Raises Stopped if asked to stop, DataError and SftError as the server does."""
+        program, decoding = self._program, self._config.decoding
+        sampling = Sampling(decoding.temperature, decoding.top_p, decoding.seed)
+        program.progress(phase, 0, len(prompts))
+        if decoding.server is None:
+            generation = generate(
+                self.model,
+                prompts,
+                stop_ids=self.renderer.stop_ids,
+                max_new_tokens=decoding.max_new_tokens,
+                batch_size=program.plan.operation.batch_size,
+                sampling=sampling,
+                on_progress=lambda done: program.progress(phase, done, len(prompts)),
+                stop_requested=lambda: program.stop_requested,
+            )
+        else:
+            with running_server(decoding.server, self._folder) as server:
+                generation = generate_by_server(
+                    server,
+                    self.renderer.tokenizer,
+                    prompts,
+                    stop_ids=self.renderer.stop_ids,
+                    room=context_room(self.context, prompts, decoding.max_new_tokens),
+                    sampling=sampling,
+                    on_progress=lambda done: program.progress(phase, done, len(prompts)),
+                    on_wait=lambda seconds: program.progress("start the server", int(seconds), None, unit="s"),
+                    stop_requested=lambda: program.stop_requested,
+                )
+        return self._texts(generation), generation
+
+    def _texts(self, generation: Generation) -> list[str]:
+        """Cleaning up blanks before punctuation would change what the model said."""
+        ids = [answer.ids for answer in generation.answers]
+        decoded = self.renderer.tokenizer.batch_decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return [
+            own if answer.text is None else answer.text for own, answer in zip(decoded, generation.answers, strict=True)
+        ]
