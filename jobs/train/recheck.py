@@ -77,10 +77,13 @@ class Recheck:
 
     def section(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """For the report: what was compared, and the answers as text."""
-        texts = tokenizer.batch_decode([answer["tokens"] for answer in self.answers], skip_special_tokens=True)
         answers = [
-            {"id": answer["id"], "text": text, "ended": answer["ended"]}
-            for answer, text in zip(self.answers, texts, strict=True)
+            {
+                "id": answer["id"],
+                "text": tokenizer.decode(answer["tokens"], skip_special_tokens=True),
+                "ended": answer["ended"],
+            }
+            for answer in self.answers  # none on ranks that export nothing
         ]
         return {"differences": self.differences, "answers": answers}
 
