@@ -18,7 +18,7 @@ import argparse
 import statistics
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,17 +54,11 @@ def instruction_set() -> str:
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}{bf16}{amx}"
 
 
-def open_sides(setting: Setting, peers: tuple[str, ...], stack: ExitStack) -> list[Side]:
-    """Ours first. Prints what is installed on each side."""
+def sides_of(setting: Setting, peers: Sequence[str]) -> list[Side]:
+    """Ours first."""
     extra = {"LD_PRELOAD": setting.preload} if setting.preload else {}
     ours = Side("sftjobs", Path(sys.executable), "tests.bench.train_sides_ours", setting.job, "grouped", extra)
-    sides = [stack.enter_context(ours)]
-    for name in peers:
-        peer = Side(name, setting.peer, "tests.bench.train_sides_peer", setting.job, name, extra)
-        sides.append(stack.enter_context(peer))
-    for side in (sides[0], sides[-1]):
-        print(f"  {side.name}: " + ", ".join(f"{name} {version}" for name, version in side.versions.items()))
-    return sides
+    return [ours, *(Side(one, setting.peer, "tests.bench.train_sides_peer", setting.job, one, extra) for one in peers)]
 
 
 def check(sides: list[Side], batches: list[list[int]], tolerance: float) -> bool:
@@ -91,6 +85,8 @@ def race(sides: list[Side], rounds: int) -> dict[str, float]:
     for number in range(rounds):
         for side in sides if number % 2 == 0 else reversed(sides):
             found[side.name].append(side.ask({"do": "epoch", "seed": number}))
+    for side in sides:
+        print(f"  {side.name}: " + ", ".join(f"{name} {version}" for name, version in side.versions.items()))
     medians = {name: statistics.median(one["cpu"] for one in replies) for name, replies in found.items()}
     for name, replies in found.items():
         shown = " ".join(f"{one['cpu']:.1f}" for one in replies)
@@ -121,13 +117,13 @@ def main() -> None:
         f"{given.model}, {given.method}, {given.precision}, batch {BATCH}; one thread on {instruction_set()}"
         f"{', ' + given.preload if given.preload else ''}"
     )
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as name:
         rows = Path(name) / "rows.jsonl"
         print("  ", end="")
         write_rows(ragged_rows(folder, given.rows), rows, SMALL_VOCABULARY if given.model == "small" else None)
         job = Job(str(folder), str(rows), given.method == "lora", given.precision == "bfloat16", BATCH)
         setting = Setting(job, given.peer, given.preload, given.rounds)
-        sides = open_sides(setting, tuple(given.peers), stack)
+        sides = sides_of(setting, given.peers)
         batches = [list(range(start, start + BATCH)) for start in range(0, CHECK_STEPS * BATCH, BATCH)]
         if not check(sides, batches, TOLERANCE[job.bfloat16]):
             sys.exit(1)

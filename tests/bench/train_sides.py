@@ -1,11 +1,11 @@
-"""Sides of the benches of training: one worker process per library, in its own environment, one thread each.
+"""Sides of the benches of training: each library in its own environment, on one thread.
 
     side = Side("ours", python, "tests.bench.train_sides_ours", job)
     side.ask({"do": "epoch", "seed": 0})["cpu"]       CPU seconds (user and system) of one training
     side.ask({"do": "check", "batches": [[3, 1], ...]})["losses"]     loss of each step with forced batches
 
-Workers stay alive between requests, so that rounds of all sides alternate while imports are paid once. This module is
-imported in the environments of the peers as well: it needs torch, transformers and peft, nothing of the project.
+This module is imported in the environments of the peers as well: it needs torch, transformers and peft, nothing of the
+project.
 """
 
 import json
@@ -50,47 +50,35 @@ class Job:
 
 
 class Side:
-    """A worker process. Use it as a context: it is stopped at the end."""
+    """One library in its environment. Every request gets a process of its own, so that no two hold memory at once."""
 
     def __init__(
         self, name: str, python: Path, module: str, job: Job, how: str = "", extra: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
-        self._process = subprocess.Popen(
-            [python, "-m", module, json.dumps(asdict(job)), how],
-            cwd=ROOT,
-            env=os.environ | ONE_THREAD | (extra or {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.versions: dict[str, str] = self._reply()["versions"]
+        self.versions: dict[str, str] = {}
+        """Of the libraries; known after the first request."""
+        self._command = [str(python), "-m", module, json.dumps(asdict(job)), how]
+        self._environment = os.environ | ONE_THREAD | (extra or {})
 
     def ask(self, request: Mapping[str, Any]) -> Any:
-        """Send a request and wait for its reply. Raises RuntimeError if the worker ends instead."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return self._reply()
-
-    def _reply(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.name}: the worker ended with status {self._process.wait()}")
-        return json.loads(line)
-
-    def __enter__(self) -> "Side":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        """The reply to a request. Raises RuntimeError with the last lines of the process if it fails."""
+        done = subprocess.run(
+            [*self._command, json.dumps(request)],
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{self.name}: status {done.returncode}: {done.stderr[-2000:]}")
+        reply = json.loads(done.stdout)
+        self.versions = reply["versions"]
+        return reply["reply"]
 
 
 def serve(make: Callable[[Job, str], Callable[[dict[str, Any]], Any]], libraries: tuple[str, ...]) -> None:
-    """Answer requests from standard input until it ends; what libraries print goes to standard error."""
+    """Answer the request of the command line; what libraries print goes to standard error."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     from importlib.metadata import version
@@ -98,20 +86,19 @@ def serve(make: Callable[[Job, str], Callable[[dict[str, Any]], Any]], libraries
     import torch
 
     torch.set_num_threads(1)
-    answer = make(Job(**json.loads(sys.argv[1])), sys.argv[2])
-    first: Any = {"versions": {name: version(name) for name in libraries}}
-    print(json.dumps(first), file=replies, flush=True)
-    for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), file=replies, flush=True)
+    job, how, request = sys.argv[1:]
+    reply = make(Job(**json.loads(job)), how)(json.loads(request))
+    print(json.dumps({"versions": {name: version(name) for name in libraries}, "reply": reply}), file=replies)
 
 
 def timed(train: Callable[[], Any]) -> dict[str, float]:
-    """CPU and wall seconds of `train`, and the peak memory of the process so far in MiB."""
+    """CPU (user and system; and system alone) and wall seconds of `train`, and the peak memory of the process so far in MiB."""
     import resource
 
-    wall, cpu = time.monotonic(), time.process_time()
+    wall, cpu, system = time.monotonic(), time.process_time(), os.times().system
     train()
     return {
+        "system": os.times().system - system,
         "cpu": time.process_time() - cpu,
         "wall": time.monotonic() - wall,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

@@ -108,7 +108,7 @@ def make(job: Job, how: str) -> Callable[[dict[str, Any]], Any]:
         steps = len(forced) if forced else -(-len(examples.lengths) // job.batch)
         clip = 1e9 if forced else 1.0
         config = train_config(job, steps, request.get("seed", 0), clip, how == "grouped" and not forced)
-        make_repeatable(config.seed, 1)
+        make_repeatable(config.seed, request.get("threads", 1))
         order: Any = Forced(forced) if forced else training_order(config, examples)
         model = open_for_training(Path(job.folder), config)
         if forced and job.lora:
