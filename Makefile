@@ -97,6 +97,30 @@ bench-data: $(VENV)/.dev .tools/peers/data/.done $(SMOLLM2)  ## figures: renderi
 	$(BIN)/python -m tests.bench.bench_clean
 	$(BIN)/python -m tests.bench.bench_data --model $(SMOLLM2)
 
+# What training is measured against; the allocator is the same for all sides (apt-get install libtcmalloc-minimal4).
+ROUNDS ?= 3
+TRAIN_PEER := --peer .tools/peers/trl/bin/python --rounds $(ROUNDS) --preload "$(MALLOC)"
+MALLOC ?= libtcmalloc_minimal.so.4
+
+.tools/peers/trl/.train:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 trl==1.16.0 transformers==5.23.0 datasets==5.2.0 peft==0.21.2
+	@touch $@
+
+bench-train: $(VENV)/.dev .tools/peers/trl/.train $(SMOLLM2)  ## figures: an epoch of ragged examples against TRL and Trainer (ROUNDS=, MALLOC=)
+	for method in full lora; do for precision in float32 bfloat16; do \
+	  $(BIN)/python -m tests.bench.bench_train $(TRAIN_PEER) --method $$method --precision $$precision || exit 1; \
+	done; done
+	$(BIN)/python -m tests.bench.bench_train $(TRAIN_PEER) --model smollm2 --method lora --rows 24
+
+bench-prefix: $(VENV)/.dev .tools/peers/trl/.train $(SMOLLM2)  ## figures: examples with a common prompt against TRL and Trainer, gradients compared
+	$(BIN)/python -m tests.bench.bench_train_prefix $(TRAIN_PEER) --batch 8 16
+
+bench-allocator: $(VENV)/.dev $(SMOLLM2)  ## figures: training under allocators and OpenMP settings
+	$(BIN)/python -m tests.bench.bench_allocator --rounds $(ROUNDS)
+	$(BIN)/python -m tests.bench.bench_allocator --rounds $(ROUNDS) --precision bfloat16
+	$(BIN)/python -m tests.bench.bench_allocator --rounds $(ROUNDS) --threads 2
+
 bench-store: $(VENV)/.dev .tools/peers/.done  ## figures: 2 x 1 GiB and small files against s5cmd and rclone on one server
 	TMPDIR=/dev/shm $(BIN)/python -m tests.bench.bench_store --peers .tools/peers/bin
 
@@ -124,4 +148,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-data bench-cluster images images-push images-lint lock clean
+.PHONY: help install demo test lint unit chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-data bench-train bench-prefix bench-allocator bench-cluster images images-push images-lint lock clean

@@ -92,7 +92,7 @@ def serve(make: Callable[[Job, str], Callable[[dict[str, Any]], Any]], libraries
 
 
 def timed(train: Callable[[], Any]) -> dict[str, float]:
-    """CPU (user and system; and system alone) and wall seconds of `train`, and the peak memory of the process so far in MiB."""
+    """Seconds of `train` (CPU, system's part of it, wall) and the peak memory of the process so far in MiB."""
     import resource
 
     wall, cpu, system = time.monotonic(), time.process_time(), os.times().system
