@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from jobs.lm.architectures import supports_shared_prefix
 from jobs.lm.message import Message
-from jobs.lm.prefix import supports_shared_prefix
+from jobs.lm.onednn import onednn_linears
 from jobs.lm.prefix_attention import Prefix, encode_prefix, shared_prefix_attention
 from jobs.lm.render import IGNORE, Renderer, common_prefix
 from jobs.lm.trie import Trie, tries
@@ -84,12 +85,13 @@ def log_probabilities(
     way = _by_rows if supports_shared_prefix(model.config) else _by_trie
     found: dict[int, list[float]] = {}
     parts = way(model, prompts, answers)
-    while len(found) < len(prompts):
-        if stop_requested():
-            raise Stopped(f"the labels of {len(found)} of {len(prompts)} prompts were scored")
-        found.update(next(parts))
-        if on_progress is not None:
-            on_progress(len(found))
+    with onednn_linears(model):
+        while len(found) < len(prompts):
+            if stop_requested():
+                raise Stopped(f"the labels of {len(found)} of {len(prompts)} prompts were scored")
+            found.update(next(parts))
+            if on_progress is not None:
+                on_progress(len(found))
     return [found[index] for index in range(len(prompts))]
 
 

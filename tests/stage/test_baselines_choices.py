@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from jobs.lm import choices
+from jobs.lm.architectures import supports_shared_prefix
 from jobs.lm.choices import answers_in_context, log_probabilities
-from jobs.lm.prefix import supports_shared_prefix
 from jobs.lm.render import Renderer
 from jobs.lm.trie import tries
 from sftjobs.program import Stopped

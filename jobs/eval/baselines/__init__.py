@@ -1,0 +1,1 @@
+"""What else the tuned model has to beat: see docs/baselines.md."""
