@@ -99,7 +99,7 @@ bench-data: $(VENV)/.dev .tools/peers/data/.done $(SMOLLM2)  ## figures: renderi
 
 # What training is measured against; the allocator is the same for all sides (apt-get install libtcmalloc-minimal4).
 ROUNDS ?= 3
-TRAIN_PEER := --peer .tools/peers/trl/bin/python --rounds $(ROUNDS) --preload "$(MALLOC)"
+TRAIN_PEER = --peer .tools/peers/trl/bin/python --rounds $(ROUNDS) --preload "$(MALLOC)"
 MALLOC ?= libtcmalloc_minimal.so.4
 
 .tools/peers/trl/.train:

@@ -15,6 +15,7 @@ installed, and packed rows are laid out for attention kernels that a CPU does no
 """
 
 import argparse
+import ctypes
 import statistics
 import sys
 import tempfile
@@ -58,6 +59,8 @@ def sides_of(setting: Setting, peers: Sequence[str]) -> list[Side]:
     """Ours first."""
     extra = {"LD_PRELOAD": setting.preload} if setting.preload else {}
     ours = Side("sftjobs", Path(sys.executable), "tests.bench.train_sides_ours", setting.job, "grouped", extra)
+    if setting.preload:
+        ctypes.CDLL(setting.preload)  # raises OSError: the loader itself would only warn and go on without it
     return [ours, *(Side(one, setting.peer, "tests.bench.train_sides_peer", setting.job, one, extra) for one in peers)]
 
 
