@@ -72,11 +72,14 @@ def quantiles(values: Floats, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def flips(counts: Counts, draws: int, random: np.random.Generator) -> Iterator[Counts]:
+def flips(counts: Counts, draws: int, random: np.random.Generator) -> Iterator[Floats]:
     """How many examples of each distinct value have both models swapped, each with a chance of 1/2."""
     step = max(1, BLOCK // len(counts))
+    often = counts > 1  # a coin is cheaper than a binomial
     for start in range(0, draws, step):
-        yield random.binomial(counts, 0.5, size=(min(step, draws - start), len(counts)))
+        found = random.integers(0, 2, size=(min(step, draws - start), len(counts)), dtype=np.int8) * (counts == 1.0)
+        found[:, often] = random.binomial(counts[often], 0.5, size=(len(found), int(often.sum())))
+        yield found
 
 
 def p_of(as_extreme: int, draws: int) -> float:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from jobs.eval.statistics.base import Counts, Floats, flips, p_of
+from jobs.eval.statistics.base import BLOCK, Counts, Floats, flips, p_of
 
 Triple = tuple[str, str, str]
 """Expected label, label said before, label said after."""
@@ -50,9 +50,15 @@ class MacroF1:
         n = len(self.triples)
         if n < 2:
             return np.full(n, self.difference)
-        without = np.maximum(self.counts[None] - np.eye(len(self.counts)), 0)
-        before, after = self._values(without)
-        pseudo = n * self.difference - (n - 1) * (after - before)
+        size = len(self.counts)
+        step = max(1, BLOCK // size)
+        without = []
+        for start in range(0, size, step):
+            left = np.tile(self.counts.astype(np.float64), (min(step, size - start), 1))
+            left[np.arange(len(left)), np.arange(start, start + len(left))] -= 1
+            before, after = self._values(left)
+            without.append(after - before)
+        pseudo = n * self.difference - (n - 1) * np.concatenate(without)
         place = {triple: index for index, triple in enumerate(self._distinct)}
         spread = pseudo[[place[triple] for triple in self.triples]]
         return spread - spread.mean() + self.difference
@@ -96,7 +102,7 @@ class MacroF1:
             _mean_f1(there, counts @ after, counts @ (expected * after)),
         )
 
-    def _mixed(self, kept: Floats, swapped: Counts) -> tuple[Floats, Floats]:
+    def _mixed(self, kept: Floats, swapped: Floats) -> tuple[Floats, Floats]:
         """As `_values`, with the two models of `swapped` examples of each triple exchanged."""
         expected, before, after = self._indicators
         there = (kept + swapped) @ expected

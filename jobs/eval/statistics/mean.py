@@ -92,7 +92,7 @@ def sign_flip(differences: ArrayLike, draws: int, seed: int) -> float:
         return float(np.mean(np.abs(signs @ np.repeat(sizes, counts)) >= enough))
     as_extreme = 0
     for block in flips(counts, draws, np.random.default_rng(seed)):
-        as_extreme += int(np.count_nonzero(np.abs((2 * block - counts) @ sizes) >= enough))
+        as_extreme += int(np.count_nonzero(np.abs(2 * (block @ sizes) - counts @ sizes) >= enough))
     return p_of(as_extreme, draws)
 
 
