@@ -15,6 +15,7 @@ PROGRAMS = (
     "sftjobs/canonical.py",
     "sftjobs/plan/arithmetic.py",
     "sftjobs/plan/sampler.py",
+    "sftjobs/spec/eval.py",
     "sftjobs/spec/formats.py",
     "sftjobs/spec/prompt.py",
     "sftjobs/spec/template.py",
