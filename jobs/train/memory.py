@@ -6,6 +6,7 @@ It is for decoders with gated MLPs and attention that keeps no scores; others ar
 
 import ctypes
 import errno
+import gc
 import os
 import resource
 from collections.abc import Iterator
@@ -245,13 +246,14 @@ def _lacking(error: BaseException | None) -> BaseException | None:
 
 def resident() -> int:
     """Bytes of this process in memory, without what it has freed but not given back."""
-    _trim()
+    give_back()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _trim() -> None:
-    """Give back what the allocator holds on to (glibc); elsewhere nothing happens."""
+def give_back() -> None:
+    """Return to the kernel what is free but held by the allocator (glibc); elsewhere nothing happens."""
+    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
