@@ -12,7 +12,7 @@ from tests.support.whole_run import STAGES, WholeRun
 
 def test_an_undisturbed_run_ends_with_the_comparison_and_a_report(undisturbed: WholeRun) -> None:
     shown = (undisturbed.folder / "first.txt").read_text(encoding="utf-8")
-    for row in ("accuracy", "base", "tuned", "difference", "95 % paired interval", "McNemar p"):
+    for row in ("accuracy", "base", "tuned", "difference to base", "95 % interval", "p", "verdict"):
         assert any(line.startswith(row) for line in shown.splitlines()), f"{row} is missing in\n{shown}"
     path = Path(shown.rpartition("report: ")[2].strip())
     assert "</html>" in path.read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ def test_everything_is_cached_the_second_time(done: CliRun) -> None:
     answer = done("run")
     assert answer.code == 0
     assert "5 of 5 stages cached" in answer.out
-    assert "McNemar p" in answer.out
+    assert "95 % interval" in answer.out
     assert Path(answer.out.rpartition("report: ")[2].strip()).is_file()
 
 

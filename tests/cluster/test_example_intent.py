@@ -13,7 +13,7 @@ from tests.support.pod_store import SECRET, PodStore
 from tests.support.whole_run import WholeRun
 
 MODEL = ROOT / ".models" / "SmolLM2-135M-Instruct.gguf"
-STAGES = ("import", "data", "train", "eval-base", "eval-tuned", "compare")
+STAGES = ("import", "data", "train", "eval-base", "baselines", "eval-tuned", "compare")
 WHOLE_RUN_S = 2400.0
 
 pytestmark = pytest.mark.skipif(

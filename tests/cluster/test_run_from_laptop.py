@@ -61,7 +61,7 @@ class TestOneRun:
     def test_resume_goes_on_to_the_end(self, run: ClusterRun, undisturbed: WholeRun) -> None:
         saved = max(run.whole.saved_steps(name=run.name))
         said = run.whole.cli("resume", run.name, "--cluster", "cluster.yaml", timeout_s=600)
-        assert "paired interval" in said
+        assert "95 % interval" in said
         assert run.whole.keys(run.name) == undisturbed.keys()
         assert run.whole.digests(run.name) == undisturbed.digests()
         assert run.whole.endings(run.name)["train"] == ["stopped", "committed"]
