@@ -17,6 +17,9 @@ from sftjobs.program import Stopped
 _LOOK_S = 0.2
 """Seconds between looks at the server's process and at requests to stop."""
 
+_SAY_S = 1.0
+"""Seconds between words about waiting."""
+
 REFUSED = "a server of its own makes the answers"
 
 
@@ -67,6 +70,7 @@ class _Work:
         self._on_progress, self._on_wait, self._stop_requested = on_progress, on_wait, stop_requested
         self.answers = {index: Answer([], False) for index, limit in enumerate(room) if limit <= 0}
         self.new_tokens = 0
+        self._ready = False
 
     async def run(self, tokenizer: PreTrainedTokenizerBase, wish: Wish) -> None:
         todo = [index for index in range(len(self._prompts)) if index not in self.answers]
@@ -80,11 +84,12 @@ class _Work:
             await self._watched(self._all(requests, todo))
 
     async def _start(self, requests: Requests, prompt: Sequence[int]) -> None:
-        spec, started = self._server.spec, time.monotonic()
+        spec, started, last = self._server.spec, time.monotonic(), [0.0]
 
         def look() -> None:
             waited = time.monotonic() - started
-            if self._on_wait is not None:
+            if self._on_wait is not None and waited - last[0] >= _SAY_S:
+                last[0] = waited
                 self._on_wait(waited)
             if waited > spec.start_s:
                 raise DataError(
@@ -93,6 +98,7 @@ class _Work:
                 )
 
         await self._watched(requests.wait(prompt), look)
+        self._ready = True
 
     async def _all(self, requests: Requests, todo: Sequence[int]) -> None:
         slots = asyncio.Semaphore(self._server.spec.concurrency)
@@ -133,6 +139,6 @@ class _Work:
 
     def _death(self, code: int) -> SftError:
         """Before it answered anything, the command is at fault; later, trying again may help."""
-        kind = SftError if self.answers else DataError
-        when = f"after {len(self.answers)} of {len(self._prompts)} answers" if self.answers else "before it answered"
+        kind = SftError if self._ready else DataError
+        when = f"after {len(self.answers)} of {len(self._prompts)} answers" if self._ready else "before it answered"
         return kind(f"eval.engine: the server ended {when}, exit code {code}.\n{self._server.tail()}")

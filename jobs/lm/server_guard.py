@@ -19,8 +19,9 @@ PATIENCE_S = 10
 
 def main(command: list[str]) -> int:
     """The exit code of the server, 128 + signal if one ended it."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the guard sends it to the whole group
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The guard sends it to the whole group. A handler and not SIG_IGN: the server would inherit that, and be deaf.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     asked = threading.Event()
     ending = threading.Thread(target=_end_with_input, args=(server, asked), daemon=True)
@@ -33,7 +34,8 @@ def main(command: list[str]) -> int:
 
 
 def _end_with_input(server: subprocess.Popen[bytes], asked: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not sys.stdin: its lock would be in the way of the guard's own end
+        pass
     asked.set()
     os.killpg(0, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
