@@ -1,9 +1,8 @@
 """The training examples most like a question that the model got wrong: what it was taught there.
 
 Likeness is the cosine of TF-IDF vectors over the characters of the part of the question that varies (Salton and Buckley
-1988, "Term-weighting approaches in automatic text retrieval"): runs of 2 to 4 characters within words, which needs no
-word list and works for Chinese. Features are hashed and training examples read in chunks, so memory does not grow with
-their number: 100,000 training examples and 2,000 questions need some 400 MiB.
+1988, "Term-weighting approaches in automatic text retrieval"): runs of 2 to 4 characters, which needs no word list and
+works for Chinese. Features are hashed and training examples read in chunks, so memory does not grow with their number.
 """
 
 import json
@@ -24,13 +23,13 @@ NEAREST = 3
 """Training examples per question."""
 MAX_QUESTIONS = 2_000
 """Of more bad cases, the first so many are looked up."""
-CLOSE = 0.5
+CLOSE = 0.45
 """From this likeness on, two questions ask much the same, and another answer is a contradiction. Measured on labelled
 questions: docs/bad-cases.md."""
 MAX_CHARACTERS = 1_000
 """Of a question, at its start, are compared."""
 FEATURES = 2**20
-CHUNK = 2_000
+CHUNK = 1_000
 WEIGHED = 20_000
 """Training examples, evenly spread, by which the weight of a feature is estimated; fewer are counted in full."""
 
@@ -136,25 +135,24 @@ class _Vectors:
 
     def __init__(self, weights: np.ndarray) -> None:
         self._weights = weights
-        self._count = _hashing()
+        self._count = _counter()
 
     @classmethod
     def weighed(cls, train: Path, total: int, varying: Varying) -> "_Vectors":
         """Weights ln((1 + n) / (1 + df)) + 1 from the training examples (the smooth form of scikit-learn)."""
         every = max(1, total // WEIGHED)
         counted = 0
-        frequency = np.zeros(FEATURES)
-        count = _hashing()
+        frequency, count = np.zeros(FEATURES), _counter()
         chosen = (one for one in _read(train) if one.line % every == 0)
         for chunk in _chunks(chosen, CHUNK):
-            found = count.transform([varying.part(one.task, one.question)[:MAX_CHARACTERS] for one in chunk])
+            found = count([varying.part(one.task, one.question)[:MAX_CHARACTERS] for one in chunk])
             frequency += np.bincount(found.indices, minlength=FEATURES)
             counted += len(chunk)
         return cls((np.log((1 + counted) / (1 + frequency)) + 1).astype(np.float32))
 
     def __call__(self, texts: Sequence[str]) -> csr_matrix:
         """[texts, FEATURES]; the row of an empty text is zero."""
-        found = self._count.transform([text[:MAX_CHARACTERS] for text in texts])
+        found = self._count([text[:MAX_CHARACTERS] for text in texts])
         found.data *= self._weights[found.indices]
         rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
         length = np.sqrt(np.bincount(rows, weights=found.data**2, minlength=found.shape[0]))
@@ -162,15 +160,12 @@ class _Vectors:
         return found
 
 
-def _hashing() -> HashingVectorizer:
-    return HashingVectorizer(
-        analyzer="char_wb",
-        ngram_range=(2, 4),
-        n_features=FEATURES,
-        alternate_sign=False,
-        norm=None,
-        dtype=np.float32,
+def _counter() -> Callable[[Sequence[str]], csr_matrix]:
+    """Counts of the runs of characters of each text, [texts, FEATURES]."""
+    hashing = HashingVectorizer(
+        analyzer="char", ngram_range=(2, 4), n_features=FEATURES, alternate_sign=False, norm=None, dtype=np.float32
     )
+    return hashing.transform  # type: ignore[no-any-return]
 
 
 def _chunks(examples: Iterator[_Training], size: int) -> Iterator[list[_Training]]:

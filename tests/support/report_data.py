@@ -268,5 +268,5 @@ def finished_run(
     for role, lines in models.items():
         if role in ("base", "previous", "tuned"):
             stages.append(stage(f"eval-{role}", "eval", {f"eval-{role}": evaluation(lines)}, 34.0))
-    nearest = None if folder is None else training_file(folder, models["tuned"], wrong=0.2)
+    nearest = None if folder is None else training_file(folder, models["tuned"][:4_000], wrong=0.2)
     return [*stages, stage("compare", "eval", compared(models, nearest=nearest), 2.6)]
