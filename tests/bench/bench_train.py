@@ -2,7 +2,7 @@
 
 make bench-train                                                 the table of docs/performance.md
 .venv/bin/python -m tests.bench.bench_train --peer .tools/peers/trl/bin/python [--model small|smollm2]
-    [--method full|lora] [--precision float32|bfloat16] [--rows 64] [--rounds 3] [--preload libtcmalloc_minimal.so.4]
+    [--method full|lora] [--precision float32|bfloat16] [--rows 64] [--rounds 3] [--check-steps 3] [--preload LIBRARY]
 
 Identical rows and token ids for every side, each with the batching that is best for it: ours groups by length over the
 epoch, `Trainer` and TRL's padded form group by length as the library does it, TRL's packed form fills rows of 1,024
@@ -33,7 +33,6 @@ BATCH = 8
 PEERS = ("trainer", "trl-packed", "trl-padded")
 TOLERANCE = {False: 1e-5, True: 2e-3}
 """Greatest relative difference of a step's loss; bfloat16 has 8 bits, and batches are laid out differently."""
-CHECK_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", nargs="*", default=PEERS, choices=PEERS)
     parser.add_argument("--preload", default="", help="allocator of all sides")
+    parser.add_argument("--check-steps", type=int, default=3, help="forced steps whose losses are compared")
     given = parser.parse_args()
     folder = (small_folder if given.model == "small" else smollm2_folder)(CACHE)
     print(
@@ -127,7 +127,8 @@ def main() -> None:
         job = Job(str(folder), str(rows), given.method == "lora", given.precision == "bfloat16", BATCH)
         setting = Setting(job, given.peer, given.preload, given.rounds)
         sides = sides_of(setting, given.peers)
-        batches = [list(range(start, start + BATCH)) for start in range(0, CHECK_STEPS * BATCH, BATCH)]
+        starts = range(0, given.check_steps * BATCH, BATCH)
+        batches = [[index % given.rows for index in range(start, start + BATCH)] for start in starts]
         if not check(sides, batches, TOLERANCE[job.bfloat16]):
             sys.exit(1)
         race(sides, setting.rounds)
