@@ -28,7 +28,8 @@ CLOSE = 0.45
 questions: docs/bad-cases.md."""
 MAX_CHARACTERS = 1_000
 """Of a question, at its start, are compared."""
-FEATURES = 2**20
+FEATURES = 2**22
+"""More of them, fewer that two runs share by chance."""
 CHUNK = 1_000
 WEIGHED = 20_000
 """Training examples, evenly spread, by which the weight of a feature is estimated; fewer are counted in full."""

@@ -58,7 +58,7 @@ def artifact_file(sft: CliRun, stage: str, name: str) -> Path:
 def test_everything_is_cached_the_second_time(done: CliRun) -> None:
     answer = done("run")
     assert answer.code == 0
-    assert "5 of 5 stages cached" in answer.out
+    assert "6 of 6 stages cached" in answer.out
     assert "95 % interval" in answer.out
     assert Path(answer.out.rpartition("report: ")[2].strip()).is_file()
 
@@ -75,15 +75,15 @@ def test_every_verb_in_json(done: CliRun) -> None:
     assert done("status", "tickets", "-o", "json").json()["state"] == "succeeded"
     assert done("ls", "-o", "json").json()[0]["name"] == "tickets"
     assert "text" in done("report", "tickets", "-o", "json").json()
-    assert [stage["cached"] for stage in done("explain", "-o", "json").json()] == [True] * 5
+    assert [stage["cached"] for stage in done("explain", "-o", "json").json()] == [True] * 6
 
 
 def test_names_that_do_not_exist(done: CliRun) -> None:
     for arguments, said in (
         (["status", "tikets"], "did you mean 'tickets'? Newest runs: tickets-"),
-        (["logs", "tickets", "trian"], "stages: data, train, eval-base, eval-tuned, compare"),
+        (["logs", "tickets", "trian"], "stages: data, train, eval-base, baselines, eval-tuned, compare"),
         (["logs", "tickets", "train", "--attempt", "7"], "stage train has attempts 0 to 0, not 7"),
-        (["discard", "tickets", "trian", "--yes"], "stages: data, train, eval-base, eval-tuned, compare"),
+        (["discard", "tickets", "trian", "--yes"], "stages: data, train, eval-base, baselines, eval-tuned, compare"),
         (["discard", "tickets", "train"], "nothing was deleted: there is no terminal to ask on; give --yes"),
         (["cancel", "tickets"], "has ended already"),
         (["gc", "--drop", "tikets"], "did you mean 'tickets'?"),
@@ -122,7 +122,7 @@ def test_a_checkpoint_from_another_config(done: CliRun, tmp_path: Path) -> None:
     assert done("discard", run_id, "train", "--yes").code == 0
     part = tmp_path / names.step_folder(1) / names.rank_folder(0)
     part.mkdir(parents=True)
-    header = {"format": 1, "key": "f" * 64, "step": 1, "world_size": 1, "history": []}
+    header = {"format": 2, "key": "f" * 64, "step": 1, "world_size": 1, "history": []}
     (part / "checkpoint.json").write_text(json.dumps(header), "utf-8")
     store = FolderStore(done.folder / ".sftjobs")
     checkpoints.upload(store, "train", key, 1, part.parent, 1)

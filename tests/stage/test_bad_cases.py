@@ -98,7 +98,7 @@ def test_the_nearest_are_those_of_a_search_over_everything(tmp_path: Path) -> No
         best = np.argsort(-expected, kind="stable")[:3]
         # What a question has that no training example has makes it longer here, by a factor that keeps the order.
         found = np.array([one["similarity"] for one in case["nearest"]])
-        assert found / found[0] == pytest.approx(expected[best] / expected[best[0]], abs=2e-3)
+        assert found / found[0] == pytest.approx(expected[best] / expected[best[0]], abs=5e-3)  # rounded, hashed
         assert case["nearest"][0]["similarity"] >= case["nearest"][1]["similarity"] >= case["nearest"][2]["similarity"]
 
 
