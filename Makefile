@@ -121,6 +121,12 @@ bench-allocator: $(VENV)/.dev $(SMOLLM2)  ## figures: training under allocators 
 	$(BIN)/python -m tests.bench.bench_allocator --rounds $(ROUNDS) --precision bfloat16
 	$(BIN)/python -m tests.bench.bench_allocator --rounds $(ROUNDS) --threads 2
 
+bench-generate: $(VENV)/.dev $(SMOLLM2)  ## figures: answers to prompts with one start against batched generate of transformers
+	$(BIN)/python -m tests.bench.bench_generate
+
+bench-score: $(VENV)/.dev $(SMOLLM2)  ## figures: losses of answers against the loop of IFD scripts
+	$(BIN)/python -m tests.bench.bench_score
+
 bench-store: $(VENV)/.dev .tools/peers/.done  ## figures: 2 x 1 GiB and small files against s5cmd and rclone on one server
 	TMPDIR=/dev/shm $(BIN)/python -m tests.bench.bench_store --peers .tools/peers/bin
 
@@ -148,4 +154,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-data bench-train bench-prefix bench-allocator bench-cluster images images-push images-lint lock clean
+.PHONY: help install demo test lint unit chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-data bench-train bench-prefix bench-allocator bench-generate bench-score bench-cluster images images-push images-lint lock clean

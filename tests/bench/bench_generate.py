@@ -1,6 +1,6 @@
 """Answers to 96 prompts with one 400-token start, against batched `model.generate`: CPU seconds on one thread.
 
-.venv/bin/python -m tests.bench.bench_generate --model FOLDER [--rounds 3] [--batch 8 16 32]
+.venv/bin/python -m tests.bench.bench_generate [--model FOLDER] [--rounds 3] [--batch 8 16 32]
 
 The peer sorts by length, batches on the left and takes the batch size that is best for it; so does our side. `text`:
 every answer has 16 tokens. `labels`: the label is a few tokens and ends the answer, as after fine-tuning; the model is
@@ -23,6 +23,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from jobs.lm.generate import Answer, generate
 from jobs.lm.load import load_model
 from jobs.lm.render import Renderer, load_tokenizer
+from tests.bench.train_sides_rows import GGUF, smollm2_folder
 
 DATA = Path(os.environ.get("SFTJOBS_BENCH_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 PROMPTS, START = 96, 400
@@ -72,13 +73,14 @@ def cpu_s(work: Callable[[], list[Answer]]) -> tuple[float, list[Answer]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path, help="a folder; default SmolLM2-135M")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, nargs="*", default=[8, 16, 32])
     parser.add_argument("--ours", type=int, nargs="*", default=[16, 32, 64])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model, renderer = load_model(options.model), Renderer(load_tokenizer(options.model))
+    folder = options.model or smollm2_folder(GGUF.parent)
+    model, renderer = load_model(folder), Renderer(load_tokenizer(folder))
     prompts = prompts_with_one_start(renderer)
     text = generate(model, prompts, stop_ids=renderer.stop_ids, max_new_tokens=16, batch_size=32)
     common = Counter(token for answer in text.answers for token in answer.ids[2:6])

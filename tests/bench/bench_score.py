@@ -1,6 +1,6 @@
 """Losses of the answers of 48 conversations with one 400-token start, against the loop of IFD scripts: CPU seconds.
 
-.venv/bin/python -m tests.bench.bench_score --model FOLDER [--rounds 5]
+.venv/bin/python -m tests.bench.bench_score [--model FOLDER] [--rounds 5]
 
 The loop is written from the description of Cherry LLM (arXiv 2308.12032, section 2.2): one forward call per text, all
 logits, a log-softmax over the whole vocabulary for each token of the answer. `held-out`: the answers after their
@@ -21,8 +21,14 @@ from jobs.lm.load import load_model
 from jobs.lm.render import IGNORE, Renderer, load_tokenizer
 from jobs.lm.score import score
 from tests.bench.bench_generate import prompts_with_one_start
+from tests.bench.train_sides_rows import GGUF, smollm2_folder
 
 ROWS = 48
+FURTHEST = 1e-5
+"""Nats per token by which the loss of an answer may differ; single tokens differ by a few times as much.
+
+Float32 gives no more: on SmolLM2-135M single losses of the loop itself are up to 2e-5 from those in float64.
+"""
 ANSWERS = (
     "The customer asks for the balance of an account, so the label is balance.",
     "The message is about a card that was lost; it belongs to card_lost here.",
@@ -47,12 +53,14 @@ def loop(model: PreTrainedModel, sequences: Sequences) -> list[list[float]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path, help="a folder; default SmolLM2-135M")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=ROWS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model, renderer = load_model(options.model), Renderer(load_tokenizer(options.model))
-    prompts = prompts_with_one_start(renderer, ROWS)
+    folder = options.model or smollm2_folder(GGUF.parent)
+    model, renderer = load_model(folder), Renderer(load_tokenizer(folder))
+    prompts = prompts_with_one_start(renderer, options.rows)
     answers = renderer.answers([ANSWERS[index % len(ANSWERS)] for index in range(len(prompts))])
     after = Sequences(
         [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)],
@@ -69,7 +77,7 @@ def main() -> None:
 
 def measure(name: str, model: PreTrainedModel, texts: list[Sequences], rounds: int) -> None:
     """Both sides in turn."""
-    peer_s, ours_s, furthest = [], [], 0.0
+    peer_s, ours_s, furthest, of_tokens = [], [], 0.0, 0.0
     for _ in range(rounds):
         before = time.process_time()
         expected = [losses for one in texts for losses in loop(model, one)]
@@ -78,14 +86,14 @@ def measure(name: str, model: PreTrainedModel, texts: list[Sequences], rounds: i
         ours_s.append(time.process_time() - between)
         peer_s.append(between - before)
         for mine, theirs in zip(found, expected, strict=True):
-            for a, b in zip(mine, theirs, strict=True):
-                furthest = max(furthest, abs(a - b))
-    assert furthest < 1e-4, furthest
+            furthest = max(furthest, abs(statistics.mean(mine) - statistics.mean(theirs)))
+            of_tokens = max(of_tokens, *(abs(a - b) for a, b in zip(mine, theirs, strict=True)))
+    assert furthest < FURTHEST, furthest
     peer, ours = statistics.median(peer_s), statistics.median(ours_s)
     print(
         f"{name}: loop {peer:.2f} s {[round(s, 2) for s in peer_s]} "
         f"| ours {ours:.2f} s {[round(s, 2) for s in ours_s]} "
-        f"| {peer / ours:.1f}x | furthest loss apart {furthest:.1e} nats"
+        f"| {peer / ours:.1f}x | furthest apart: answers {furthest:.1e}, tokens {of_tokens:.1e} nats"
     )
 
 
