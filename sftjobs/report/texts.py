@@ -29,6 +29,7 @@ ENGLISH: dict[str, str] = {
     "regressions": "{n} examples that {before} had right went wrong, or clearly worse.",
     "regressions_of": "Worse than {before}",
     "regressions_lead": "Ids of these examples; the search among the bad cases finds them.",
+    "evaluations": "Evaluated so far",
     "all_metrics": "All metrics",
     "metric": "Metric",
     "answers_of_models": "What the models answered",

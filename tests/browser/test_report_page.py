@@ -10,6 +10,7 @@ import pytest
 from sftjobs.report.build import build
 from tests.support.attempt_data import cluster_attempts
 from tests.support.report_data import RUN, finished_run
+from tests.support.report_unusual import unusual_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -25,6 +26,7 @@ from selenium.webdriver.remote.webdriver import WebDriver  # noqa: E402
 from selenium.webdriver.support.ui import Select  # noqa: E402
 
 EVIL = "<script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
+HEADLINE = "The tuned model is better"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 
@@ -32,7 +34,7 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dis
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
     folder: Path = tmp_path_factory.mktemp("browser")
     report = folder / "report.html"
-    report.write_bytes(build(RUN, finished_run(1_200, text=EVIL), cluster_attempts()).html)
+    report.write_bytes(build(RUN, finished_run(1_200, text=EVIL, folder=folder), cluster_attempts()).html)
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
@@ -44,6 +46,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
         yield browser
     finally:
         browser.quit()
+
+
+def _fits(browser: WebDriver, width: int) -> bool:
+    """Whether the page as it stands needs no scrolling sideways."""
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    needed = browser.execute_script("return document.documentElement.scrollWidth")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return bool(needed <= width)
 
 
 @pytest.fixture
@@ -66,8 +77,8 @@ def _bad_cases(page: WebDriver) -> int:
 
 
 def test_the_page_opens_with_the_verdict_and_a_silent_console(page: WebDriver) -> None:
-    assert page.find_element(By.TAG_NAME, "h1").text == "The tuned model is better"
-    assert page.title == "intent-v3: The tuned model is better"  # what the examples hold did not run
+    assert page.find_element(By.TAG_NAME, "h1").text == HEADLINE
+    assert page.title == f"intent-v3: {HEADLINE}"  # what the examples hold did not run
     assert page.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 
@@ -100,10 +111,44 @@ def test_more_are_shown_on_request(page: WebDriver) -> None:
 
 @pytest.mark.parametrize("width", [360, 768, 1440])
 def test_the_page_fits_the_width(page: WebDriver, width: int) -> None:
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    assert page.execute_script("return document.documentElement.scrollWidth") <= width
-    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert _fits(page, width)
+
+
+def test_training_examples_open_by_keyboard_and_are_not_searched(page: WebDriver) -> None:
+    near = page.find_element(By.CSS_SELECTOR, "details.near")
+    shown = near.find_element(By.TAG_NAME, "p")
+    assert not shown.is_displayed()
+    near.find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
+    assert shown.is_displayed()
+    assert "again" in shown.text  # every training example has this word, and no bad case
+    page.find_element(By.NAME, "text").send_keys("again")
+    assert _matching(page) == 0
+
+
+def test_filters_of_failure_and_contradiction(page: WebDriver) -> None:
+    total = _bad_cases(page)
+    for name, value in (("parse", "no_label"), ("near", "contradicts")):
+        select = Select(page.find_element(By.NAME, name))
+        select.select_by_value(value)
+        assert 0 < _matching(page) < total, name
+        assert _matching(page) == len(page.find_elements(By.CSS_SELECTOR, f'#cases tr[data-{name}="{value}"]'))
+        select.select_by_value("")
+        assert _matching(page) == total
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("which", ["many_labels", "chinese", "one_model", "failed", "numbers"])
+def test_unusual_runs_fit_and_are_silent(browser: WebDriver, tmp_path: Path, which: str, width: int) -> None:
+    opened = browser.current_url
+    page = tmp_path / f"{which}.html"
+    page.write_bytes(unusual_run(which, tmp_path).html)
+    browser.get(page.as_uri())
+    try:
+        browser.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert _fits(browser, width)
+        assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+    finally:
+        browser.get(opened)
 
 
 def test_dark_and_light_have_readable_contrast(page: WebDriver) -> None:

@@ -50,12 +50,14 @@ def comparison(models: dict[str, list[Prediction]], seed: int = 1, nearest: Path
     return compared(models, seed, nearest)["compare"]
 
 
-def compared(models: dict[str, list[Prediction]], seed: int = 1, nearest: Path | None = None) -> dict[str, Any]:
+def compared(
+    models: dict[str, list[Prediction]], seed: int = 1, nearest: Path | None = None, metric: str = "accuracy"
+) -> dict[str, Any]:
     """The sections of the stage compare."""
-    config = CompareConfig(metric="accuracy", confidence=0.95, bootstrap_draws=10_000, seed=seed)
+    config = CompareConfig(metric=metric, confidence=0.95, bootstrap_draws=10_000, seed=seed)
     found = compare_all(models, config)
     seeds = [models[role] for role in models if role.startswith("tuned-")]
-    cases = bad_cases(models["tuned"], models["base"], "accuracy", seeds=seeds)
+    cases = bad_cases(models["tuned"], models["base"], metric, lower_is_better=found["lower_is_better"], seeds=seeds)
     if nearest is not None:
         add_nearest(cases, nearest)
     shown = for_report(cases, models["tuned"])
