@@ -6,6 +6,7 @@ torch to ask, and the images have no git.
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,14 +57,20 @@ def collect(parents: Path, environ: Mapping[str, str]) -> BuildInfo:
     """
     torch = json.loads((parents / "torch.json").read_text("utf-8"))
     wanted = sorted({library for libraries in LIBRARIES.values() for library in libraries})
+    found = {_plain(name): version for name, version in torch["packages"].items()}
     return BuildInfo(
         version=__version__,
         revision=environ.get("REVISION") or "unknown",
         variant=torch["variant"],
         base=(parents / "base").read_text("utf-8").strip(),
         source_digest=environ.get("SOURCE_DIGEST") or None,
-        libraries={name: torch["packages"][name] for name in wanted},
+        libraries={name: found[_plain(name)] for name in wanted},
     )
+
+
+def _plain(name: str) -> str:
+    """A package's name in the one form of all its spellings (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 if __name__ == "__main__":
