@@ -6,7 +6,7 @@ model gives a token of the expected answer (its geometric mean).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jobs.eval.score import Prediction
@@ -48,7 +48,7 @@ def bad_cases(
             case["seeds_wrong"] = 1 + sum(again)
             case["seeds"] = 1 + len(again)
         found.append((score, case))
-    if any(isinstance(case["score"], float) for _, case in found):
+    if any(is_number(case["score"]) for _, case in found):
         found.sort(key=lambda one: math.inf if one[0] is None else one[0])
     return [case for _, case in found]
 
@@ -67,6 +67,6 @@ def is_bad(score: float | None, base_score: float | None) -> bool:
     return base_score is not None and score < base_score - WORSE
 
 
-def why_wrong(case: Mapping[str, Any]) -> str:
-    """How the answer was read, in one word for a filter: `strict`, `repaired`, or why it could not be read."""
-    return str(case.get("parse_class") or case["parse"])
+def is_number(score: bool | float | None) -> bool:
+    """Whether a score is of a metric that gives a number: 1.0 is read back as 1, and True is one in Python."""
+    return isinstance(score, int | float) and not isinstance(score, bool)

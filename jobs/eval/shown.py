@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from jobs.eval.bad_cases import is_number
 from jobs.eval.score import Prediction
 from jobs.eval.varying import Varying, last_question
 from sftjobs.canonical import canonical
@@ -48,7 +49,7 @@ def for_report(cases: Sequence[dict[str, Any]], predictions: Sequence[Prediction
         for name in ("parse_class", "nearest_contradicts", "seeds", "seeds_wrong"):
             if case.get(name) is not None:
                 row[name] = case[name]
-        if isinstance(case.get("score"), float):
+        if is_number(case.get("score")):
             row |= {"score": round(case["score"], 4), "base_score": _rounded(case["base_score"])}
         size += max(len(canonical(row)), _size(row["question"], row["expected"], row["prediction"]))
         if size > MAX_BYTES:

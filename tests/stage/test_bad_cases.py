@@ -141,11 +141,11 @@ def test_what_a_bad_case_is(score: float | None, base: float | None, lower_is_be
 
 
 def test_of_numbers_the_worst_comes_first_and_what_has_none_last() -> None:
-    scores = [0.4, 0.9, None, 0.1, 0.3]
+    scores = [0.4, 0.9, None, 0, 0.3]  # a file holds 0.0 as 0
     lines = predictions(5, 0.5, 0, 1)
     tuned = [{**line, "scores": {"chrf": score}} for line, score in zip(lines, scores, strict=True)]
     base = [{**line, "scores": {"chrf": 0.5}} for line in lines]
-    assert [case["score"] for case in bad_cases(tuned, base, "chrf")] == [0.1, 0.3, 0.4, None]
+    assert [case["score"] for case in bad_cases(tuned, base, "chrf")] == [0, 0.3, 0.4, None]
 
 
 def test_seeds_say_in_how_many_a_case_is_bad() -> None:
