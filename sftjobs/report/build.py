@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from sftjobs.canonical import Json, readable
 from sftjobs.plan.types import Kind, Manifest
@@ -15,7 +15,9 @@ from sftjobs.report import attempts as attempt_table
 from sftjobs.report import numbers
 from sftjobs.report.attempts import AttemptReport
 from sftjobs.report.html import render
+from sftjobs.spec.eval import Baseline
 
+BASELINES: tuple[str, ...] = get_args(Baseline)
 SCHEMA = 1
 """Schema number of report.json."""
 EVALUATIONS = r"eval-(base|previous|tuned(-\d+)?)"
@@ -76,13 +78,14 @@ def collect(
 
 
 def headline(comparison: Mapping[str, Any] | None) -> str:
-    """The outcome in one word of `texts`: the verdict against the base, unless a baseline is as good."""
+    """The outcome, a key of `texts`: the verdict against the base, unless a baseline is as good or better."""
     if comparison is None:
         return "pending"
     verdict: str = comparison["pairs"][0]["verdict"]
-    if verdict == "better" and comparison.get("beats_every_baseline") is False:
-        return "not better than a baseline"
-    return verdict
+    if verdict != "better" or comparison.get("beats_every_baseline") is not False:
+        return verdict
+    lost = any(pair["before"] in BASELINES and pair["verdict"] == "worse" for pair in comparison["pairs"])
+    return "worse than a baseline" if lost else "not better than a baseline"
 
 
 def conclusion(comparison: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ ENGLISH: dict[str, str] = {
     "better": "The tuned model is better",
     "worse": "The tuned model is worse",
     "no difference shown": "No difference shown",
+    "worse than a baseline": "Better than the base, but a baseline is better",
     "not better than a baseline": "Better than the base, but not than every baseline",
     "pending": "Not finished",
     "sections": "Sections",

@@ -163,6 +163,14 @@ def test_a_model_without_mistakes_has_no_bad_cases() -> None:
     assert 'id="filters"' not in html
 
 
+def test_a_baseline_that_is_better_is_in_the_headline() -> None:
+    models = {"base": predictions(200, 0.2, 0, 1), "classic": predictions(200, 0.95, 0, 3)}
+    models["tuned"] = predictions(200, 0.6, 0, 2)
+    report = build(RUN, [stage("compare", "eval", compared(models), 2.0)])
+    assert dict(summary(report.json))["verdict"] == "worse than a baseline"
+    assert "Better than the base, but a baseline is better</h1>" in report.html.decode()
+
+
 def test_training_examples_near_a_bad_case_are_folded_under_it(tmp_path: Path) -> None:
     report = build(RUN, finished_run(120, folder=tmp_path))
     found, html = json.loads(report.json), report.html.decode()
