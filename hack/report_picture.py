@@ -12,7 +12,7 @@ from pathlib import Path
 
 from selenium import webdriver
 
-WIDTH, HEIGHT = 1_200, 1_150
+WIDTH, HEIGHT = 1_200, 1_125
 MAX_BYTES = 300 * 1024
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 

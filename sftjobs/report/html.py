@@ -46,6 +46,8 @@ def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> byt
         comparison=comparison,
         level="" if comparison is None else numbers.percent(comparison["confidence"], 0),
         bounded=comparison is None or comparison.get("bounded", True),
+        models={} if comparison is None else _models(comparison),
+        evaluations={role: report["evaluations"][role] for role in sorted(report["evaluations"], key=_role)},
         shown_models=_shown_models(comparison),
         slices=_slices(comparison),
         **_words(comparison),
@@ -69,9 +71,9 @@ def _plots(report: Mapping[str, Any]) -> dict[str, Any]:
     comparison, data = report["comparison"], report["data"]
     models = pairs = None
     if comparison is not None:
-        found, bounded = comparison["models"].items(), comparison.get("bounded", True)
+        found, bounded = _models(comparison), comparison.get("bounded", True)
         models = plots.intervals(
-            [(role, one["value"], one["low"], one["high"]) for role, one in found], zero=False, bounded=bounded
+            [(role, one["value"], one["low"], one["high"]) for role, one in found.items()], zero=False, bounded=bounded
         )
         rows = [(pair["before"], pair["difference"], pair["low"], pair["high"]) for pair in comparison["pairs"]]
         pairs = plots.intervals(rows, zero=True, bounded=bounded)
@@ -99,6 +101,19 @@ def _classic(report: Mapping[str, Any]) -> dict[str, Any] | None:
     if comparison is not None and comparison["metric"] == "accuracy":
         levels = [(role, comparison["models"][role]["value"]) for role in ("base", "tuned")]
     return plots.by_amount(points, [(role, value) for role, value in levels if value is not None])
+
+
+def _models(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures by model, in the order of the pairs, then tuned and its further seeds: files hold names sorted."""
+    found: dict[str, Any] = comparison["models"]
+    order = [pair["before"] for pair in comparison["pairs"]]
+    return {role: found[role] for role in [*order, *sorted(found, key=_role)] if role in found}
+
+
+def _role(name: str) -> tuple[int, int]:
+    """Order of evaluations: base, previous, tuned, tuned-2, ..."""
+    stem, _, number = name.partition("-")
+    return ("base", "previous", "tuned").index(stem) if stem in ("base", "previous", "tuned") else 1, int(number or 1)
 
 
 def _shown_models(comparison: Mapping[str, Any] | None) -> list[tuple[str, Any]]:

@@ -171,6 +171,14 @@ def test_a_baseline_that_is_better_is_in_the_headline() -> None:
     assert "Better than the base, but a baseline is better</h1>" in report.html.decode()
 
 
+def test_models_come_in_the_order_of_the_comparison_although_files_sort_names(report: Report) -> None:
+    found = json.loads(report.json)
+    stages = [stage("compare", "eval", {"compare": found["comparison"]}, 2.0)]
+    table = build(RUN, stages).html.decode().split('<table id="models">')[1].split("</table>")[0]
+    rows = re.findall(r'<th scope="row">([a-z ]+)', table)
+    assert rows == ["base", "likelihood", "few shot", "classic", "previous", "tuned"]
+
+
 def test_training_examples_near_a_bad_case_are_folded_under_it(tmp_path: Path) -> None:
     report = build(RUN, finished_run(120, folder=tmp_path))
     found, html = json.loads(report.json), report.html.decode()
