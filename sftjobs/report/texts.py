@@ -24,6 +24,8 @@ ENGLISH: dict[str, str] = {
     "classic_curve": "How much data a model without a language model needs",
     "classic_curve_lead": "Accuracy of TF-IDF and logistic regression by the number of training examples, each point "
     "with its interval.",
+    "doubling": "From {fewer} to {more} examples it gained {gain} points ({low} to {high}).",
+    "shots": "Examples in the prompt",
     "covers": "The interval covers {what}.",
     "left_out": "{n} examples without a score were left out of the comparison.",
     "not_compared": "Not compared with {name}:",

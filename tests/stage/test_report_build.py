@@ -215,6 +215,8 @@ def test_what_the_classic_model_needs_is_drawn_beside_base_and_tuned(report: Rep
     html = report.html.decode()
     plot = html[html.index('aria-label="How much data a model without') :].split("</svg>")[0]
     assert plot.count("<circle") == 4
+    assert "From 198 to 395 examples it gained +6.0 points (+1.0 to +11.0)." in html
+    assert "<b>balance</b> how much is left" in html
     for role in ("base", "tuned"):
         assert f"{role} {json.loads(report.json)['comparison']['models'][role]['value'] * 100:.1f} %" in plot
 

@@ -127,11 +127,17 @@ def baselines_section() -> dict[str, Any]:
     curve = [(0.1, 40, 0.52), (0.25, 99, 0.61), (0.5, 198, 0.7), (1.0, 395, 0.76)]
     return {
         "likelihood": {"metric": "accuracy", "seconds": 12.5, "notes": []},
-        "few_shot": {"metric": "accuracy", "seconds": 44.0, "notes": ["3 of 4 examples fit the context"]},
+        "few_shot": {
+            "metric": "accuracy",
+            "seconds": 44.0,
+            "notes": ["3 of 4 examples fit the context"],
+            "shown": [{"id": digest("shot"), "label": "balance", "question": "how much is left", "answer": "balance"}],
+        },
         "classic": {
             "metric": "accuracy",
             "seconds": 1.4,
             "notes": [],
+            "last_doubling": {"examples": [198, 395], "difference": 0.06, "low": 0.01, "high": 0.11},
             "curve": [
                 {"share": share, "examples": examples, "accuracy": value, "low": value - 0.06, "high": value + 0.06}
                 for share, examples, value in curve
