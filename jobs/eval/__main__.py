@@ -11,11 +11,13 @@ import torch
 from jobs.answers.check import check
 from jobs.answers.metrics import load
 from jobs.answers.parse import parser
+from jobs.answers.predict import predict
+from jobs.answers.prompt import read_prompt
 from jobs.eval.engine import Engine
-from jobs.eval.examples import read_examples, read_prompt
+from jobs.eval.examples import read_examples
 from jobs.eval.lines import write_lines
 from jobs.eval.loss import answer_losses
-from jobs.eval.score import predict, scores
+from jobs.eval.score import scores
 from jobs.eval.section import counts, section
 from jobs.eval.trained_on import refuse_trained
 from jobs.eval.words import in_words, notes
@@ -46,16 +48,17 @@ def run(program: Program) -> None:
     predictions = []
     for number, (example, text, answer) in enumerate(zip(examples, texts, generation.answers, strict=True)):
         loss = None if losses is None else losses[number]
-        predictions.append(predict(example, text, parse, metrics, ended=answer.ended, loss=loss))
+        predictions.append(
+            predict(example.fields, example.expected, text, parse, metrics, ended=answer.ended, loss=loss)
+        )
         if number % 100 == 99:
             program.progress("score", number + 1, len(examples))
     result = scores(predictions, metrics, engine.renderer.template_hash)
-    beyond = generation.beyond_context
-    told = notes(result, predictions, config.decoding.max_new_tokens, beyond)
+    told = notes(result, predictions, config.decoding.max_new_tokens, generation.beyond_context)
     write_lines(program.content / "predictions.jsonl", predictions)
     (program.content / "scores.json").write_bytes(readable(result))
     program.write_counts(counts(result))
-    program.write_report(program.plan.stage, section(result, predictions, generation, told, beyond))
+    program.write_report(program.plan.stage, section(result, predictions, generation, told))
     for name, one in result["metrics"].items():
         print(in_words(name, one, result["confidence"]))
     print(f"{generation.seconds:.1f} s")

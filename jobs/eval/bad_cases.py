@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.eval.score import Prediction
+from jobs.answers.predict import Prediction
 
 HALF = 0.5
 WORSE = 0.1

@@ -10,6 +10,7 @@ from jobs.lm.device import planned_device
 from jobs.lm.generate import context_room, generate
 from jobs.lm.generation import Generation
 from jobs.lm.load import load_model
+from jobs.lm.positions import context_length
 from jobs.lm.render import Renderer, load_tokenizer
 from jobs.lm.sampling import Sampling
 from jobs.lm.server import running_server
@@ -41,9 +42,7 @@ class Engine:
     @property
     def context(self) -> int | None:
         """Tokens that the model can see; None if its config does not say."""
-        text = AutoConfig.from_pretrained(self._folder, trust_remote_code=False, local_files_only=True)
-        found = getattr(text.get_text_config(), "max_position_embeddings", None)
-        return None if found is None else int(found)
+        return context_length(AutoConfig.from_pretrained(self._folder, trust_remote_code=False, local_files_only=True))
 
     def answer(self, prompts: Sequence[Sequence[int]], phase: str) -> tuple[list[str], Generation]:
         """A text for each prompt. Raises Stopped if asked to stop, DataError and SftError as the server does."""
@@ -74,14 +73,4 @@ class Engine:
                     on_wait=lambda seconds: program.progress("start the server", int(seconds), None, unit="s"),
                     stop_requested=lambda: program.stop_requested,
                 )
-        return self._texts(generation), generation
-
-    def _texts(self, generation: Generation) -> list[str]:
-        """Cleaning up blanks before punctuation would change what the model said."""
-        ids = [answer.ids for answer in generation.answers]
-        decoded = self.renderer.tokenizer.batch_decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return [
-            own if answer.text is None else answer.text for own, answer in zip(decoded, generation.answers, strict=True)
-        ]
+        return generation.texts(self.renderer.tokenizer), generation

@@ -1,14 +1,11 @@
-"""The held-out examples and the prompt, as the data stage wrote them."""
+"""The held-out examples as the data stage wrote them."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from sftjobs.errors import DataError
-from sftjobs.spec.prompt import PromptSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +52,3 @@ def read_examples(path: Path) -> list[Example]:
     if not examples:
         raise DataError(f"{path.name}: no held-out examples: set data.held_out in run.yaml so that some are left")
     return examples
-
-
-def read_prompt(path: Path) -> PromptSpec:
-    """The prompt of the run. Raises DataError."""
-    try:
-        return PromptSpec.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{path.name}: not the prompt that the data stage writes: {error}") from error

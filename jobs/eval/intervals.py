@@ -29,7 +29,7 @@ def interval(metric: Metric, lines: Sequence[Line], confidence: float) -> Interv
     scores = [float(line["scores"][metric.name]) for line in lines if line["scores"][metric.name] is not None]
     n = len(scores)
     if metric.kind == "binary":
-        return _wilson(sum(scores), n, confidence)
+        return wilson(sum(scores), n, confidence)
     if metric.kind == "mean":
         found = mean_interval(scores, DRAWS, confidence, seed=0, bounded=metric.bounded) if n > 1 else None
     else:
@@ -37,11 +37,7 @@ def interval(metric: Metric, lines: Sequence[Line], confidence: float) -> Interv
         found = _bootstrap_macro_f1(scored, float(metric.value(scored) or 0), confidence)
     if found is not None and found.high > found.low:
         return Interval(max(0.0, found.low), min(1.0, found.high) if metric.bounded else found.high)
-    return _wilson(n * float(metric.value(lines) or 0), n, confidence) if metric.bounded else None
-
-
-def _wilson(successes: float, n: int, confidence: float) -> Interval:
-    return wilson(min(successes, n), n, confidence)  # type: ignore[arg-type]  # the formula holds for a mean, too
+    return wilson(min(n * float(metric.value(lines) or 0), n), n, confidence) if metric.bounded else None
 
 
 def _bootstrap_macro_f1(lines: Sequence[Line], value: float, confidence: float) -> Interval:

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from jobs.answers.metrics import NotScored
 from jobs.eval.examples import Example
 from jobs.lm.layout import Sequences
+from jobs.lm.positions import context_length
 from jobs.lm.render import IGNORE, Renderer
 from jobs.lm.score import score
 from sftjobs.program import Program
@@ -23,7 +24,7 @@ def answer_losses(
     conversations = [example.messages for example in examples]
     rendered, prompts = renderer.render(conversations), renderer.prompts(conversations)
     labels = [[IGNORE] * len(prompt) + one.labels[len(prompt) :] for one, prompt in zip(rendered, prompts, strict=True)]
-    context = getattr(model.config, "max_position_embeddings", None)
+    context = context_length(model.config)
     found: dict[int, float | NotScored] = {
         index: NotScored(f"question and answer have {len(one.ids):,} tokens, more than the model's {context:,}")
         for index, one in enumerate(rendered)

@@ -4,32 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jobs.answers.metrics import Metric, NotScored
+from jobs.answers.metrics import Metric
 from jobs.answers.metrics.classes import UNREADABLE
 from jobs.answers.metrics.classes import said_class as said_label
-from jobs.answers.parse import Parser
 from jobs.answers.predict import Prediction
-from jobs.answers.predict import predict as predict_fields
-from jobs.eval.examples import Example
 from jobs.eval.intervals import interval
-
-__all__ = ["CONFIDENCE", "SLICES", "UNREADABLE", "Prediction", "by_label", "confusion", "predict", "rate", "scores"]
 
 CONFIDENCE = 0.95
 """Level of the intervals of one model; the comparison has its own."""
-
-
-def predict(
-    example: Example,
-    text: str,
-    parse: Parser,
-    metrics: Sequence[Metric],
-    *,
-    ended: bool = True,
-    loss: float | NotScored | None = None,
-) -> Prediction:
-    """One line of predictions.jsonl: see `jobs.answers.predict`."""
-    return predict_fields(example.fields, example.expected, text, parse, metrics, ended=ended, loss=loss)
 
 
 def scores(predictions: Sequence[Prediction], metrics: Sequence[Metric], template_hash: str) -> dict[str, Any]:

@@ -32,12 +32,9 @@ def counts(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def section(
-    result: dict[str, Any], predictions: Sequence[Prediction], generation: Generation, notes: Sequence[str], beyond: int
+    result: dict[str, Any], predictions: Sequence[Prediction], generation: Generation, notes: Sequence[str]
 ) -> dict[str, Any]:
-    """The section of the report: scores.json, with long tables cut to their largest rows, and what else was seen.
-
-    `beyond`: prompts that leave no room for the longest answer.
-    """
+    """The section of the report: scores.json, with long tables cut to their largest rows, and what else was seen."""
     step = max(1, len(predictions) // SAMPLES)
     keys = ("id", "task", "expected", "prediction", "parse", "parse_class", "ended", "scores", "correct")
     labels = result["by_label"]
@@ -48,7 +45,7 @@ def section(
         "confusion": confusion(predictions) if labels and len(labels) <= MAX_ROWS else None,
         "samples": [_sample(line, keys) for line in predictions[::step][:SAMPLES]],
         "cut_off": sum(not answer.ended for answer in generation.answers),
-        "beyond_context": beyond,
+        "beyond_context": generation.beyond_context,
         "seconds": generation.seconds,
         "prompt_tokens": generation.prompt_tokens,
         "new_tokens": generation.new_tokens,

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.eval.statistics.base import fewest_wins
+from jobs.eval.words import FEW
 
 BASELINES = {
     "likelihood": "the base model's most likely label",
     "few_shot": "the base model with examples in its prompt",
     "classic": "TF-IDF and logistic regression",
 }
-FEW = 30
-"""With fewer examples a sentence says first what they cannot show."""
 
 
 def in_words(result: Mapping[str, Any], confidence: float) -> str:

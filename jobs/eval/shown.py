@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from jobs.answers.predict import Prediction
 from jobs.eval.bad_cases import is_number
-from jobs.eval.score import Prediction
 from jobs.eval.varying import Varying, last_question
+from jobs.eval.words import shortened
 from sftjobs.canonical import canonical
 
 MAX_SHOWN = 2_000
@@ -38,11 +39,11 @@ def for_report(cases: Sequence[dict[str, Any]], predictions: Sequence[Prediction
             "id": case["id"],
             "task": case["task"],
             "label": case["label"],
-            "question": _short(varying.part(case["task"], last_question(case)), MAX_QUESTION),
-            "expected": _short(case["expected"], MAX_ANSWER),
-            "prediction": _short(case["prediction"], MAX_ANSWER),
+            "question": shortened(varying.part(case["task"], last_question(case)), MAX_QUESTION),
+            "expected": shortened(case["expected"], MAX_ANSWER),
+            "prediction": shortened(case["prediction"], MAX_ANSWER),
             "parse": case["parse"],
-            "base_prediction": _short(case["base_prediction"], MAX_ANSWER),
+            "base_prediction": shortened(case["base_prediction"], MAX_ANSWER),
             "base_correct": case["base_correct"],
         }
         # What not every comparison has is left out rather than written 2,000 times as null.
@@ -78,7 +79,9 @@ def _section(cases: Sequence[dict[str, Any]], limit: int) -> tuple[dict[str, Any
     of_case: dict[str, list[list[Any]]] = {}
     size = 0
     for case in cases:
-        texts = [[_short(one["question"], limit), _short(one["answer"], NEAREST_ANSWER)] for one in case["nearest"]]
+        texts = [
+            [shortened(one["question"], limit), shortened(one["answer"], NEAREST_ANSWER)] for one in case["nearest"]
+        ]
         size += sum(MARKUP + _size(*text) for text in texts)
         if size > MAX_NEAREST_BYTES:
             return {"training": training, "cases": of_case}, False
@@ -94,7 +97,3 @@ def _size(*texts: str) -> int:
 
 def _rounded(score: bool | float | None) -> float | None:
     return None if score is None else round(float(score), 4)
-
-
-def _short(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -6,6 +6,8 @@ Most questions are a prompt file filled in, and a person who reads them wants to
 import re
 from typing import Any
 
+from jobs.lm.spans import shared_start
+
 _EDGE = re.compile(r"\n|[:：] ?")
 """Where a text may be cut: within a sentence, what questions share is part of what was asked."""
 
@@ -47,6 +49,5 @@ def _common(ends: tuple[str, str]) -> int:
     low, high = ends
     if low == high:
         return 0
-    differ = (place for place, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)
-    shared = low[: next(differ, min(len(low), len(high)))]
+    shared = low[: shared_start(low, high)]
     return max((found.end() for found in _EDGE.finditer(shared)), default=0)

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from jobs.lm.architectures import supports_shared_prefix
+from jobs.lm.masks import additive
 from jobs.lm.message import Message
 from jobs.lm.onednn import onednn_linears
 from jobs.lm.prefix_attention import Prefix, encode_prefix, shared_prefix_attention
@@ -156,7 +157,7 @@ def _mask(real: Tensor, visible: Tensor, dtype: torch.dtype) -> Tensor:
     seen[:, :longest, :longest] = causal[None] & real[:, None, :]
     seen[:, longest:, :longest] = real[:, None, :]
     seen[:, longest:, longest:] = visible[None]
-    return torch.zeros((rows, 1, n, n), dtype=dtype).masked_fill_(~seen[:, None], torch.finfo(dtype).min)
+    return additive(seen[:, None], dtype)
 
 
 def _by_rows(

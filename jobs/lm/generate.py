@@ -16,8 +16,10 @@ from transformers import DynamicCache, GenerationConfig, LogitsProcessor, Logits
 
 from jobs.lm.architectures import supports_shared_prefix
 from jobs.lm.generation import Answer, Generation
+from jobs.lm.masks import additive
 from jobs.lm.onednn import onednn_linears
-from jobs.lm.prefix_attention import Prefix, additive, encode_prefix, prefix_attention
+from jobs.lm.positions import context_length
+from jobs.lm.prefix_attention import Prefix, encode_prefix, prefix_attention
 from jobs.lm.prefix_groups import Group, prefix_groups
 from jobs.lm.sampling import Chooser, Sampling
 from sftjobs.program import Stopped
@@ -64,8 +66,7 @@ def generate(
     answered prompts after each batch. Raises Stopped if `stop_requested` says so.
     """
     started = time.monotonic()
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    room = context_room(context, prompts, max_new_tokens)
+    room = context_room(context_length(model.config), prompts, max_new_tokens)
     answers = {index: Answer([], False) for index, limit in enumerate(room) if limit <= 0}
     refused = supports_shared_prefix(model.config)
     groups = _groups(prompts, [index for index, limit in enumerate(room) if limit > 0], share=refused is None)

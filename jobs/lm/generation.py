@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from transformers import PreTrainedTokenizerBase
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -31,3 +33,9 @@ class Generation:
     """Prompts that left less room than `max_new_tokens` in the model's context: their answers had to be shorter."""
     saved_tokens: int = 0
     """Tokens of prompts that were not encoded again, because another prompt starts with the same."""
+
+    def texts(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+        """The answers as the model wrote them: cleaning up blanks before punctuation would change that."""
+        ids = [answer.ids for answer in self.answers]
+        decoded = tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [own if answer.text is None else answer.text for own, answer in zip(decoded, self.answers, strict=True)]

@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from jobs.lm.masks import additive
 from jobs.lm.render import IGNORE
 
 FULL_ATTENTION: Mapping[str, int | None] = {"full_attention": None}
@@ -173,7 +174,7 @@ def _masks(segments: Tensor, positions: Tensor, windows: Mapping[str, int | None
     cutting = {kind: None if window is None or window >= longest else window for kind, window in windows.items()}
     visible = _visible(segments)
     masks = {
-        window: _additive(visible if window is None else visible & _inside(positions, window))
+        window: additive((visible if window is None else visible & _inside(positions, window))[:, None], torch.float32)
         for window in set(cutting.values())
     }
     # A model with one kind of layer takes a mask, one with several takes one for each kind, or one for all.
@@ -192,11 +193,6 @@ def _visible(segments: Tensor) -> Tensor:
 def _inside(positions: Tensor, window: int) -> Tensor:
     """[rows, n, n], whether a token is less than `window` positions before another."""
     return positions[:, :, None] - positions[:, None, :] < window
-
-
-def _additive(visible: Tensor) -> Tensor:
-    """[rows, 1, n, n], 0 where a token may look and the lowest float where it may not."""
-    return torch.zeros(visible.shape).masked_fill_(~visible, torch.finfo(torch.float32).min)[:, None]
 
 
 class _Scored:

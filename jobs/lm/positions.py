@@ -5,13 +5,19 @@ from transformers import PretrainedConfig
 from sftjobs.errors import DataError
 
 
+def context_length(config: PretrainedConfig) -> int | None:
+    """Tokens that a model can see at once; None if its config does not say."""
+    found = getattr(config.get_text_config(), "max_position_embeddings", None)  # n_positions of GPT-2 has this name too
+    return None if found is None else int(found)
+
+
 def check_positions(config: PretrainedConfig, longest: int) -> None:
     """Raises DataError if an example of `longest` tokens has more than the model was made for.
 
     A model with learned positions (GPT-2) has no row for them and would stop with an index error in the middle of the
     training; one with rotary positions would go on, with positions that it never saw.
     """
-    limit = getattr(config.get_text_config(), "max_position_embeddings", None)  # n_positions of GPT-2 has this name too
+    limit = context_length(config)
     if limit is not None and longest > limit:
         raise DataError(
             f"the longest example has {longest} tokens, the model has positions for {limit}: "

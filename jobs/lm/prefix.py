@@ -2,13 +2,11 @@
 
 from transformers import PretrainedConfig
 
-from jobs.lm.architectures import supports_one_row, supports_packing, supports_shared_prefix, windows
+from jobs.lm.architectures import supports_one_row, supports_packing, windows
 from jobs.lm.layout import Batch, Sequences, packed_batch, padded_batch, rows_batch
 from jobs.lm.layout_cost import cheapest_rows, cost_of
 from jobs.lm.render import IGNORE, common_prefix
 from sftjobs.errors import DataError
-
-__all__ = ["Batch", "Layouts", "Sequences", "supports_shared_prefix", "usable_prefix"]
 
 
 class Layouts:

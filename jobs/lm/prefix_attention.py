@@ -62,11 +62,6 @@ def prefix_attention(model: PreTrainedModel, prefix: Prefix | None) -> Iterator[
         yield {"shared_prefix": prefix}
 
 
-def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where a token may look; the lowest number (not infinity: padding may look nowhere) where it may not."""
-    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, torch.finfo(dtype).min)
-
-
 def _attend(
     module: torch.nn.Module,
     query: Tensor,

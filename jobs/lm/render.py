@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from jobs.lm.encode import Encoded, Encoder
 from jobs.lm.message import Message
+from jobs.lm.spans import shared_start
 from jobs.lm.template import Template, Turns
 from jobs.lm.tokenizer import load_tokenizer
 
@@ -148,7 +149,4 @@ def common_prefix(ids: Sequence[Sequence[int]]) -> int:
         return 0
     # The smallest and the largest sequence differ first where any two do.
     low, high = min(ids, key=list), max(ids, key=list)
-    for i, (a, b) in enumerate(zip(low, high, strict=False)):
-        if a != b:
-            return i
-    return min(len(low), len(high))
+    return shared_start(low, high)

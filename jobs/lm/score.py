@@ -13,8 +13,9 @@ from transformers import PreTrainedModel
 
 from jobs.lm.architectures import supports_shared_prefix
 from jobs.lm.layout import Sequences
+from jobs.lm.masks import additive
 from jobs.lm.onednn import onednn_linears
-from jobs.lm.prefix_attention import Prefix, additive, encode_prefix, prefix_attention
+from jobs.lm.prefix_attention import Prefix, encode_prefix, prefix_attention
 from jobs.lm.prefix_groups import Group, prefix_groups
 from jobs.lm.render import IGNORE
 from jobs.lm.token_losses import scored_positions, token_losses

@@ -97,6 +97,6 @@ def _forms(content: str) -> Iterator[str]:
         yield from (plain, plain.lstrip("\n"), plain.strip())
 
 
-def shared_start(a: str, b: str) -> int:
-    """How many characters two texts share at their start."""
+def shared_start(a: Sequence[object], b: Sequence[object]) -> int:
+    """How many characters two texts share at their start, or tokens two sequences."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

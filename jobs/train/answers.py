@@ -4,19 +4,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch.distributed as dist
-from pydantic import ValidationError
 from transformers import PreTrainedModel
 
 from jobs.answers.check import check
 from jobs.answers.metrics import load
 from jobs.answers.parse import parser
 from jobs.answers.predict import predict
+from jobs.answers.prompt import read_prompt
 from jobs.lm.generate import generate
 from jobs.lm.render import Renderer
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import DevConfig, MetricConfig
 from sftjobs.program import Program
-from sftjobs.spec.prompt import PromptSpec
 
 Told = list[tuple[int, str, bool]]
 """Number of the example, what the model said, and whether it came to an end."""
@@ -34,11 +33,7 @@ class Answering:
         renderer: Renderer,
     ) -> None:
         """Raises DataError if the prompt, an expected answer or the metric cannot be used: before any training."""
-        path = program.input("data") / "prompt.json"
-        try:
-            prompt = PromptSpec.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise DataError(f"{path.name}: not the prompt that the data stage writes: {error}") from error
+        prompt = read_prompt(program.input("data") / "prompt.json")
         self._program = program
         self._dev = dev
         self._renderer = renderer
@@ -65,8 +60,7 @@ class Answering:
             # One of several ranks must not leave: the others would wait for its answers.
             stop_requested=lambda: ranks == 1 and self._program.stop_requested,
         )
-        ids = [answer.ids for answer in generation.answers]
-        texts = self._renderer.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        texts = generation.texts(self._renderer.tokenizer)
         ended = [answer.ended for answer in generation.answers]
         told = self._gathered(list(zip(mine, texts, ended, strict=True)))
         examples = self._examples

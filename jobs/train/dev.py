@@ -14,7 +14,8 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from jobs.lm.prefix import Layouts, Sequences
+from jobs.lm.layout import Sequences
+from jobs.lm.prefix import Layouts
 from jobs.lm.render import Renderer
 from jobs.lm.token_losses import scored_positions, summed_loss
 from jobs.train.answers import Answering

@@ -18,7 +18,8 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from jobs.lm.prefix import Layouts, Sequences
+from jobs.lm.layout import Sequences
+from jobs.lm.prefix import Layouts
 from jobs.train.examples import TrainingSet
 from jobs.train.trainer import SftTrainer
 from sftjobs.errors import DataError

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch.utils.data import Dataset
 
-from jobs.lm.prefix import Batch, Layouts, Sequences
+from jobs.lm.layout import Batch, Sequences
+from jobs.lm.prefix import Layouts
 from jobs.lm.render import IGNORE
 from jobs.train.examples import TrainingSet
 from jobs.train.order import micro_batches

@@ -18,7 +18,7 @@ from jobs.train.steps import Steps
 from jobs.train.trainer import SftTrainer
 from sftjobs.plan.configs import TrainConfig
 from tests.support.tiny import tiny_model
-from tests.support.training import train_config, training_data
+from tests.support.training import padded, train_config, training_data
 
 EXAMPLES = 100
 
@@ -85,15 +85,7 @@ def stock_losses(base: Path, examples: TrainingSet, config: TrainConfig, scratch
                 losses.append(logs["loss"])
 
     def collate(indices: list[int]) -> dict[str, torch.Tensor]:
-        length = max(examples.lengths[i] for i in indices)
-        ids = [examples.token_ids[i].tolist() + [0] * (length - examples.lengths[i]) for i in indices]
-        labels = [examples.labels[i].tolist() + [-100] * (length - examples.lengths[i]) for i in indices]
-        mask = [[1] * examples.lengths[i] + [0] * (length - examples.lengths[i]) for i in indices]
-        return {
-            "input_ids": torch.tensor(ids),
-            "labels": torch.tensor(labels),
-            "attention_mask": torch.tensor(mask),
-        }
+        return padded(examples, indices)
 
     arguments = TrainingArguments(
         output_dir=str(scratch),

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from jobs.answers.metrics import BUILT_IN
+from jobs.answers.metrics.classes import UNREADABLE
 from jobs.answers.parse import parser
+from jobs.answers.predict import predict
 from jobs.answers.same import same
 from jobs.eval.__main__ import run
-from jobs.eval.examples import Example
-from jobs.eval.score import UNREADABLE, by_label, confusion, predict, rate, scores
+from jobs.eval.score import by_label, confusion, rate, scores
 from jobs.lm.load import load_model
 from jobs.lm.render import load_tokenizer
 from sftjobs.errors import DataError
@@ -228,10 +229,7 @@ def test_a_model_folder_without_weights(model: Path, tmp_path: Path) -> None:
 def _predicted(answers: list[str]) -> list[dict[str, Any]]:
     parse = parser(label_prompt())
     examples = label_examples(len(answers))
-    return [
-        predict(Example(one, one["label"]), answer, parse, METRICS)
-        for one, answer in zip(examples, answers, strict=True)
-    ]
+    return [predict(one, one["label"], answer, parse, METRICS) for one, answer in zip(examples, answers, strict=True)]
 
 
 def test_scores_by_hand() -> None:

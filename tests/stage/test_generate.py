@@ -4,29 +4,18 @@ import random
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from jobs.lm.generate import Answer, generate
 from sftjobs.program import Stopped
+from tests.support.generation import answer_alone, random_llama
 
 STOPS = [7, 300]
 
 
 @pytest.fixture(scope="module")
 def model() -> PreTrainedModel:
-    """Weights so large that what it says changes with every token of the prompt, unlike a usual random model."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=384,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        initializer_range=0.5,
-        attn_implementation="sdpa",
-    )
-    return LlamaForCausalLM(config).eval()
+    return random_llama(0.5)
 
 
 def _prompts(shared: int, count: int = 13, seed: int = 1) -> list[list[int]]:
@@ -36,20 +25,7 @@ def _prompts(shared: int, count: int = 13, seed: int = 1) -> list[list[int]]:
 
 
 def _one_by_one(model: PreTrainedModel, prompts: list[list[int]], limit: int) -> list[Answer]:
-    answers: list[Answer] = []
-    for prompt in prompts:
-        ids = torch.tensor([prompt])
-        out = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=limit,
-            eos_token_id=STOPS,
-            pad_token_id=0,
-        )[0, len(prompt) :].tolist()
-        places = [place for place, token in enumerate(out) if token in STOPS]
-        answers.append(Answer(out[: places[0]], True) if places else Answer(out, False))
-    return answers
+    return [answer_alone(model, prompt, limit, STOPS) for prompt in prompts]
 
 
 @pytest.mark.parametrize("shared", [0, 1, 60])

@@ -7,7 +7,8 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models import gemma3, gpt2, llama, mistral, qwen2, qwen3
 
-from jobs.lm.generate import Answer, generate
+from jobs.lm.generate import generate
+from tests.support.generation import answer_alone
 
 STOPS = [7, 300]
 SMALL = {
@@ -48,26 +49,12 @@ def _prompts(shared: int, rests: list[int]) -> list[list[int]]:
     return [start + [draws.randrange(10, 300) for _ in range(length)] for length in rests]
 
 
-def _one_by_one(model: PreTrainedModel, prompt: list[int], limit: int) -> Answer:
-    ids = torch.tensor([prompt])
-    out = model.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        max_new_tokens=limit,
-        eos_token_id=STOPS,
-        pad_token_id=0,
-    )[0, len(prompt) :].tolist()
-    places = [place for place, token in enumerate(out) if token in STOPS]
-    return Answer(out[: places[0]], True) if places else Answer(out, False)
-
-
 @pytest.mark.parametrize("name", FAMILIES)
 def test_answers_equal_generation_one_by_one(name: str) -> None:
     model = _model(name)
     prompts = _prompts(40, [1, 3, 3, 8, 12, 19, 25])
     found = generate(model, prompts, stop_ids=STOPS, max_new_tokens=12, batch_size=4)
-    assert found.answers == [_one_by_one(model, prompt, 12) for prompt in prompts]
+    assert found.answers == [answer_alone(model, prompt, 12, STOPS) for prompt in prompts]
     why = FAMILIES[name][1]
     if why is None:
         assert found.refused is None
@@ -93,6 +80,6 @@ def test_prompts_of_several_tasks_share_the_start_of_their_task() -> None:
     one, other = _prompts(60, [5] * 6), [[9, *prompt] for prompt in _prompts(50, [7] * 9)]
     prompts = [prompt for pair in zip(one, other, strict=False) for prompt in pair] + other[6:] + [[20, 21, 22]]
     found = generate(model, prompts, stop_ids=STOPS, max_new_tokens=8, batch_size=4)
-    assert found.answers == [_one_by_one(model, prompt, 8) for prompt in prompts]
+    assert found.answers == [answer_alone(model, prompt, 8, STOPS) for prompt in prompts]
     assert found.prefix_tokens == 51
     assert found.saved_tokens == 5 * 60 + 8 * 51

@@ -6,27 +6,17 @@ from collections import Counter
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from jobs.lm.generate import Sampling, generate
 from jobs.lm.sampling import Chooser, draw
+from tests.support.generation import random_llama
 
 STOPS = [7]
 
 
 def _llama() -> PreTrainedModel:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=384,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        initializer_range=0.3,
-        attn_implementation="sdpa",
-    )
-    return LlamaForCausalLM(config).eval()
+    return random_llama(0.3)
 
 
 def _gpt2() -> PreTrainedModel:

@@ -174,7 +174,7 @@ def test_the_section_stays_below_its_limit() -> None:
     ]
     result = scores(lines, metrics, "hash")
     generation = Generation([Answer([], True)] * len(lines), 0, None, 1, 1, 1.0)
-    found = section(result, lines, generation, notes(result, lines, 8, 0), 0)
+    found = section(result, lines, generation, notes(result, lines, 8, 0))
     assert len(canonical(found)) < 2 * 1024**2
     assert len(found["by_task"]) == len(found["by_label"]) == len(found["by_source"]) == MAX_ROWS
     assert len(result["by_label"]) == 1_000

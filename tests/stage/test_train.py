@@ -20,7 +20,7 @@ from sftjobs.plan.types import Operation
 from sftjobs.program import Stopped
 from tests.support.program_runner import Outcome, run_here
 from tests.support.tiny import tiny_model
-from tests.support.training import LORA, losses, stop_after, train_config, training_data, tree
+from tests.support.training import LORA, losses, padded, stop_after, train_config, training_data, tree
 
 DROPOUT = LoraConfig(rank=4, alpha=8, dropout=0.2, target="attention")
 
@@ -60,12 +60,7 @@ def stock_losses(config: TrainConfig, base: Path, data: Path, scratch: Path) -> 
             return torch.utils.data.SequentialSampler(rows)
 
     def collate(indices: list[int]) -> dict[str, torch.Tensor]:
-        length = max(examples.lengths[i] for i in indices)
-        ids = [examples.token_ids[i].tolist() + [0] * (length - examples.lengths[i]) for i in indices]
-        labels = [examples.labels[i].tolist() + [-100] * (length - examples.lengths[i]) for i in indices]
-        mask = [[1] * examples.lengths[i] + [0] * (length - examples.lengths[i]) for i in indices]
-        named = {"input_ids": ids, "labels": labels, "attention_mask": mask}
-        return {name: torch.tensor(values) for name, values in named.items()}
+        return padded(examples, indices)
 
     seen = _Losses()
     arguments = TrainingArguments(

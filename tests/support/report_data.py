@@ -8,11 +8,11 @@ from typing import Any
 
 from jobs.answers.metrics import BUILT_IN
 from jobs.answers.parse import parser
+from jobs.answers.predict import Prediction, predict
 from jobs.eval.bad_cases import bad_cases
 from jobs.eval.compare import compare_all
-from jobs.eval.examples import Example
 from jobs.eval.nearest import add_nearest
-from jobs.eval.score import Prediction, confusion, predict, scores
+from jobs.eval.score import confusion, scores
 from jobs.eval.shown import for_report, nearest_for_report
 from jobs.eval.words import failures
 from sftjobs.canonical import digest
@@ -41,7 +41,7 @@ def predictions(count: int, accuracy: float, unreadable: float, seed: int, text:
         answer = label if draw.random() < accuracy else draw.choice(LABELS)
         if draw.random() < unreadable:
             answer = "I would be glad to help you with that!"
-        lines.append(predict(Example(fields, label), answer, parse, [BUILT_IN["accuracy"]]))
+        lines.append(predict(fields, label, answer, parse, [BUILT_IN["accuracy"]]))
     return lines
 
 

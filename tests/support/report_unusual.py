@@ -7,8 +7,7 @@ from typing import Any
 
 from jobs.answers.metrics import BUILT_IN
 from jobs.answers.parse import parser
-from jobs.eval.examples import Example
-from jobs.eval.score import Prediction, predict
+from jobs.answers.predict import Prediction, predict
 from sftjobs.canonical import digest
 from sftjobs.report.build import Report, StageReport, build
 from sftjobs.spec.prompt import OutputSpec, PromptSpec
@@ -67,7 +66,7 @@ def labelled(labels: Sequence[str], count: int, accuracy: float, seed: int, text
             "messages": [asked, {"role": "assistant", "content": label}],
         }
         said = label if draw.random() < accuracy else draw.choice([*labels, "???"])
-        lines.append(predict(Example(fields, label), said, parse, [BUILT_IN["accuracy"]]))
+        lines.append(predict(fields, label, said, parse, [BUILT_IN["accuracy"]]))
     return lines
 
 

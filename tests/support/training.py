@@ -5,6 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from jobs.train.examples import TrainingSet
 from sftjobs.canonical import sha256
 from sftjobs.plan.arithmetic import optimizer_steps
 from sftjobs.plan.configs import LoraConfig, MixtureConfig, TrainConfig
@@ -27,6 +31,18 @@ def training_data(folder: Path, examples: int = 22, task: str = "intent", **more
     ]
     (folder / "train.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+def padded(examples: TrainingSet, numbers: list[int]) -> dict[str, Tensor]:
+    """Some examples as the stock Trainer takes them: one row each, padded on the right."""
+    length = max(examples.lengths[i] for i in numbers)
+    more = {i: length - examples.lengths[i] for i in numbers}
+    rows = {
+        "input_ids": [examples.token_ids[i].tolist() + [0] * more[i] for i in numbers],
+        "labels": [examples.labels[i].tolist() + [-100] * more[i] for i in numbers],
+        "attention_mask": [[1] * examples.lengths[i] + [0] * more[i] for i in numbers],
+    }
+    return {name: torch.tensor(values) for name, values in rows.items()}
 
 
 def _messages(index: int, task: str) -> list[dict[str, str]]:

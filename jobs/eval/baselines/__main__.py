@@ -14,14 +14,16 @@ import torch
 from jobs.answers.check import check
 from jobs.answers.metrics import Metric, NotScored, load
 from jobs.answers.parse import Parser, parser
+from jobs.answers.predict import predict
+from jobs.answers.prompt import read_prompt
 from jobs.eval.baselines.answered import Answered, Task
 from jobs.eval.baselines.classic import classic
 from jobs.eval.baselines.few_shot import few_shot
 from jobs.eval.baselines.likelihood import likelihood
 from jobs.eval.engine import Engine
-from jobs.eval.examples import read_examples, read_prompt
+from jobs.eval.examples import read_examples
 from jobs.eval.lines import write_lines
-from jobs.eval.score import predict, scores
+from jobs.eval.score import scores
 from jobs.eval.section import counts
 from jobs.eval.words import in_words
 from sftjobs.canonical import readable
@@ -86,7 +88,7 @@ def write(
     """`<name>/predictions.jsonl` and `<name>/scores.json`; returns the scores."""
     ended = answered.ended or [True] * len(answered.texts)
     predictions = [
-        predict(example, text, parse, metrics, ended=end, loss=NO_LOSS)
+        predict(example.fields, example.expected, text, parse, metrics, ended=end, loss=NO_LOSS)
         for example, text, end in zip(task.held_out, answered.texts, ended, strict=True)
     ]
     result = scores(predictions, metrics, template_hash)

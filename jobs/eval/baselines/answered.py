@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.eval.examples import Example
-from jobs.lm.generation import Generation
 from sftjobs.program import Program
 from sftjobs.spec.prompt import PromptSpec
 
@@ -41,4 +40,3 @@ class Answered:
     """For the report: how it was made."""
     notes: list[str] = field(default_factory=list)
     """What a person should know, as sentences."""
-    generation: Generation | None = None

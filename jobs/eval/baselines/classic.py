@@ -114,7 +114,7 @@ class _Curve:
         """`low` and `high` cover the choice of held-out examples; `draws` shows the choice of training examples."""
         values = [sum(self._right(said)) / len(said) for said in draws]
         mean = sum(values) / len(values)
-        limits = wilson(mean * len(self._expected), len(self._expected), CONFIDENCE)  # type: ignore[arg-type]
+        limits = wilson(mean * len(self._expected), len(self._expected), CONFIDENCE)
         found = {"share": share, "examples": examples, "accuracy": mean, "low": limits.low, "high": limits.high}
         return {**found, "draws": values}
 

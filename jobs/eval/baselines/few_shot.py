@@ -27,7 +27,6 @@ def few_shot(task: Task, config: BaselinesConfig, engine: Engine) -> Answered:
         ended=[answer.ended for answer in generation.answers],
         about=_about(task, config, shots),
         notes=_notes(task, config, shots),
-        generation=generation,
     )
 
 

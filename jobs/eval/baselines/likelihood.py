@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from jobs.eval.baselines.answered import Answered, Task
 from jobs.lm.choices import answers_in_context, log_probabilities
+from jobs.lm.positions import context_length
 from jobs.lm.render import Renderer
 
 
@@ -49,7 +50,7 @@ def _tell(progress: Callable[[int], None], before: int, done: int) -> None:
 
 def _beyond(model: PreTrainedModel, prompts: Sequence[Sequence[int]], answers: Sequence[list[list[int]]]) -> list[str]:
     """A sentence on prompts that leave no room for every label in the model's context."""
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    context = context_length(model.config)
     lengths = [len(prompt) + max(map(len, labels)) for prompt, labels in zip(prompts, answers, strict=True)]
     count = 0 if context is None else sum(length > context for length in lengths)
     return [f"{count} prompts with a label are longer than the model's context of {context:,} tokens"] if count else []

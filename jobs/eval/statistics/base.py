@@ -44,8 +44,11 @@ def fewest_wins(confidence: float) -> int:
     return math.floor(1 - math.log2(1 - confidence)) + 1
 
 
-def wilson(successes: int, n: int, confidence: float) -> Interval:
-    """Interval of a rate (Wilson 1927, JASA 22:209): never outside 0 to 1, and right for rates near them."""
+def wilson(successes: float, n: int, confidence: float) -> Interval:
+    """Interval of a rate (Wilson 1927, JASA 22:209): never outside 0 to 1, and right for rates near them.
+
+    `successes` of a mean of scores from 0 to 1 is their sum.
+    """
     assert 0 <= successes <= n and n > 0
     z = z_of(confidence)
     rate = successes / n
