@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -94,7 +95,12 @@ def _read_part(folder: Path, program: Program, rank: int) -> Header:
     found = raw.get("format") if isinstance(raw, dict) else None
     if found != FORMAT:
         raise CheckpointError(f"checkpoint {folder.name}: format {found}, this version reads {FORMAT}; {_WAY_OUT}")
-    header = Header.model_validate(raw)
+    try:
+        header = Header.model_validate(raw)
+    except ValidationError as error:
+        raise CheckpointError(
+            f"checkpoint {folder.name}: {names.rank_folder(rank)}/{HEADER} is incomplete: {error}; {_WAY_OUT}"
+        ) from error
     if header.key != program.plan.key:
         raise CheckpointError(
             f"checkpoint {folder.name} belongs to stage key {header.key[:12]}, this training has "

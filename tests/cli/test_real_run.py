@@ -122,7 +122,7 @@ def test_a_checkpoint_from_another_config(done: CliRun, tmp_path: Path) -> None:
     assert done("discard", run_id, "train", "--yes").code == 0
     part = tmp_path / names.step_folder(1) / names.rank_folder(0)
     part.mkdir(parents=True)
-    header = {"format": 2, "key": "f" * 64, "step": 1, "world_size": 1, "history": []}
+    header = {"format": 2, "key": "f" * 64, "step": 1, "world_size": 1, "history": [], "looks": []}
     (part / "checkpoint.json").write_text(json.dumps(header), "utf-8")
     store = FolderStore(done.folder / ".sftjobs")
     checkpoints.upload(store, "train", key, 1, part.parent, 1)

@@ -164,6 +164,9 @@ def test_a_checkpoint_of_another_config_is_refused_before_anything_is_read(
     (checkpoint / names.rank_folder(0) / "checkpoint.json").write_text('{"format": 0}')
     with pytest.raises(CheckpointError, match="format 0, this version reads 2"):
         train(train_config(), base, data, tmp_path / "c", resume=checkpoint)
+    (checkpoint / names.rank_folder(0) / "checkpoint.json").write_text('{"format": 2, "step": 2}')
+    with pytest.raises(CheckpointError, match=r"rank-00000/checkpoint\.json is incomplete"):
+        train(train_config(), base, data, tmp_path / "d", resume=checkpoint)
 
 
 def test_a_loss_that_is_not_a_number_names_step_and_examples(base: Path, data: Path, tmp_path: Path) -> None:
