@@ -79,6 +79,7 @@ def main() -> None:
     if rank == 0:
         print(json.dumps(seen), flush=True)
     distributed.barrier()
+    distributed.destroy_process_group()  # joins gloo's threads; without it a rank may abort while it exits
 
 
 main()
