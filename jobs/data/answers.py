@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
 
+from jobs.answers import strict_json
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.words import listed, nearest, shortened
 
@@ -82,16 +83,11 @@ class AnswerRule:
 
     def _json_error(self, answer: str) -> str | None:
         try:
-            value = json.loads(answer, parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
+            value = strict_json.loads(answer)
+        except ValueError as error:
             return f"the answer '{shortened(answer)}' is not JSON: {error}"
         found = None if self._schema is None else next(iter(self._schema.iter_errors(value)), None)
         return None if found is None else f"the answer '{shortened(answer)}' breaks output.json_schema: {found.message}"
-
-
-def _refuse(constant: str) -> Any:
-    """Python would read NaN and infinity, which evaluation could not."""
-    raise ValueError(f"{constant} has no place in JSON")
 
 
 def _unique(normal: dict[str, str]) -> dict[str, str]:

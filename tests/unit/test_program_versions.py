@@ -20,7 +20,8 @@ GOLDEN = ROOT / "tests" / "golden" / "program_versions.json"
 def code_digest(kind: str) -> str:
     """Digest of what the modules of a kind do: comments, docstrings and layout do not count."""
     files = sorted([*(ROOT / "jobs" / kind).rglob("*.py"), *(ROOT / "jobs" / "lm").rglob("*.py")])
-    files += [path for path in sorted((ROOT / "jobs" / "answers").rglob("*.py")) if kind != "data"]
+    shared = ("strict_json", "same") if kind == "data" else ("**/*",)
+    files += sorted(path for name in shared for path in (ROOT / "jobs" / "answers").glob(f"{name}.py"))
     files += [ROOT / "sftjobs" / "plan" / f"{name}.py" for name in ("arithmetic", "sampler") if kind == "train"]
     return digest([[str(path.relative_to(ROOT)), normalised(path)] for path in files])
 

@@ -1,18 +1,16 @@
 """A JSON value, of a schema if one is given."""
 
 import json
-import math
 import re
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from jobs.answers import strict_json
 from jobs.answers.parse.base import Parsed, failed, refuses
 from jobs.answers.same import same
 from sftjobs.errors import DataError
-
-MAX_DEPTH = 100
 
 _FENCE = re.compile(r"```[ \t]*[A-Za-z0-9]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _PLACEHOLDER = re.compile(r"[\[{][^\[\]{}\"“”']{0,80}[\]}]")
@@ -104,10 +102,8 @@ def mended(text: str) -> str:
 def _load(text: str) -> tuple[Any] | None:
     """The JSON value in a tuple, because the value may be null."""
     try:
-        value = _DECODER.decode(text.strip())
-        _check(value)
-        return (value,)
-    except (ValueError, RecursionError):
+        return (strict_json.loads(text),)
+    except ValueError:
         return None
 
 
@@ -118,53 +114,11 @@ def _values(text: str) -> list[Any] | None:
     while (start := _BEGIN.search(text, place)) is not None:
         placeholder = _PLACEHOLDER.match(text, start.start())
         try:
-            value, place = _DECODER.raw_decode(text, start.start())
-            _check(value)
-        except (ValueError, RecursionError):
+            value, place = strict_json.first_in(text, start.start())
+        except ValueError:
             if placeholder is None:
                 return None
             place = placeholder.end()
         else:
             found.append(value)
     return found
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _check(value: Any) -> None:
-    """Raises ValueError on what cannot be worked with: half of a surrogate pair (`\\ud83d`), which no file can hold,
-    and a value in a value in a value, 100 deep, which no person meant."""
-    json.dumps(value, ensure_ascii=False).encode()
-    level, inner = 0, [value]
-    while inner:
-        level += 1
-        if level > MAX_DEPTH:
-            raise ValueError(f"nested more than {MAX_DEPTH} deep")
-        inner = [
-            one
-            for outer in inner
-            if isinstance(outer, dict | list)
-            for one in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-
-
-def _number(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(f"{digits} is too large")
-    return number
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys differ, or whose equal keys have equal values."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found and not same(found[key], value):
-            raise ValueError(f"two values of {key!r}")
-        found[key] = value
-    return found
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_number, object_pairs_hook=_object)
