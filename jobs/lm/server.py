@@ -84,13 +84,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _command(spec: ServerSpec, model: Path, port: int) -> list[str]:
-    whole = " ".join(spec.command)
-    for needed, why in (
-        ("{model}", "it would serve some other model"),
-        ("{port}", "nobody would know where it listens"),
-    ):
-        if needed not in whole:
-            raise DataError(f"eval.engine.command: {whole!r} has no {needed}: {why}; write {needed} where it belongs")
+    fault = spec.fault()
+    if fault is not None:
+        raise DataError(f"eval.engine.command: {fault}")
     if shutil.which(spec.command[0]) is None:
         raise DataError(
             f"eval.engine.command: there is no program {spec.command[0]!r} where evaluation runs; install it in the "

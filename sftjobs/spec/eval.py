@@ -11,6 +11,7 @@ MetricName = Literal[
     "accuracy", "macro_f1", "exact_match", "format", "json_f1", "numeric", "rouge_l", "chrf", "loss"
 ]  # fmt: skip
 Baseline = Literal["likelihood", "few_shot", "classic"]
+_PLACES = (("{model}", "it would serve some other model"), ("{port}", "nobody would know where it listens"))
 
 
 class UserMetric(Document):
@@ -33,6 +34,14 @@ class ServerSpec(Document):
     """Seconds that the server may take until it answers."""
     concurrency: Positive = 32
     """Requests at a time."""
+
+    def fault(self) -> str | None:
+        """What the command does not name, and what would happen; None if it can be a server's."""
+        whole = " ".join(self.command)
+        missing = ((place, why) for place, why in _PLACES if place not in whole)
+        return next(
+            (f"{whole!r} has no {place}: {why}; write {place} where it belongs" for place, why in missing), None
+        )
 
 
 class EvalSpec(Document):

@@ -14,7 +14,7 @@ _OUTPUTS = {"label": "labels", "json": "answers in JSON"}
 
 def problems(written: Written) -> Problems:
     """Everything that the rules find."""
-    for rule in (metrics, baselines, sampling, compare_to):
+    for rule in (metrics, baselines, engine, sampling, compare_to):
         yield from rule(written)
 
 
@@ -51,6 +51,14 @@ def baselines(written: Written) -> Problems:
             yield written.run.problem(("eval", "baselines"), message)
     if wanted != "auto" and len(set(wanted)) < len(wanted):
         yield written.run.problem(("eval", "baselines"), "a baseline is listed twice; list each once")
+
+
+def engine(written: Written) -> Problems:
+    """A server has to be told what to serve, and where."""
+    server = written.spec.eval.engine
+    fault = None if isinstance(server, str) else server.fault()
+    if fault is not None:
+        yield written.run.problem(("eval", "engine", "command"), fault)
 
 
 def sampling(written: Written) -> Problems:

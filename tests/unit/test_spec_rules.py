@@ -77,7 +77,15 @@ MORE = {
         "run.yaml:8: eval.metrics: json_f1 is for answers in JSON, but output.format of the prompt is label; "
         "use exact_match"
     ),
-    "eval: {metrics: [loss], engine: {command: [vllm]}}": (
+    'eval: {engine: {command: [vllm, serve, "{model}"]}}': (
+        "run.yaml:8: eval.engine.command: 'vllm serve {model}' has no {port}: nobody would know where it listens;"
+        " write {port} where it belongs"
+    ),
+    'eval: {engine: {command: [vllm, --port, "{port}"]}}': (
+        "run.yaml:8: eval.engine.command: 'vllm --port {port}' has no {model}: it would serve some other model;"
+        " write {model} where it belongs"
+    ),
+    'eval: {metrics: [loss], engine: {command: [vllm, "{model}", "{port}"]}}': (
         "run.yaml:8: eval.metrics: loss needs eval.engine: transformers; a server does not give it"
     ),
     "eval: {top_p: 0.5}": (
