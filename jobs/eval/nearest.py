@@ -5,7 +5,6 @@ Likeness is the cosine of TF-IDF vectors over the characters of the part of the 
 works for Chinese. Features are hashed and training examples read in chunks, so memory does not grow with their number.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,8 +15,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from jobs.eval.examples import lines
 from jobs.eval.varying import Varying, last_question
-from sftjobs.errors import DataError
 
 NEAREST = 3
 """Training examples per question."""
@@ -175,12 +174,6 @@ def _chunks(examples: Iterator[_Training], size: int) -> Iterator[list[_Training
 
 
 def _read(path: Path) -> Iterator[_Training]:
-    """Raises DataError naming the line."""
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                fields = json.loads(line)
-                answer = fields["messages"][-1]["content"]
-                yield _Training(number, fields["id"], fields["task"], last_question(fields), answer)
-            except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
-                raise DataError(f"{path.name}:{number}: not an example of the data stage: {error!r}") from error
+    for number, fields in lines(path):
+        answer = fields["messages"][-1]["content"]
+        yield _Training(number, fields["id"], fields["task"], last_question(fields), answer)

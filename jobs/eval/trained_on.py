@@ -5,13 +5,12 @@ width and spacing. The system message does not count. Of single questions what v
 well, so another wording of the instruction hides nothing.
 """
 
-import json
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.eval.examples import Example
+from jobs.eval.examples import Example, lines
 from jobs.eval.varying import Varying, last_question
 from sftjobs.errors import DataError
 from sftjobs.program import Program
@@ -48,33 +47,20 @@ def trained_questions(path: Path, examples: Sequence[Example], program: Program 
     ours, theirs = Varying(), Varying()
     for fields in held_out:
         ours.see(str(fields["task"]), last_question(fields))
-    for fields in _lines(path):
+    for _, fields in lines(path):
         theirs.see(str(fields["task"]), last_question(fields))
     wanted: dict[object, list[str]] = {}
     for fields in held_out:
         for key in {_whole(fields["messages"][:-1]), _part(ours, fields)} - {None}:
             wanted.setdefault(key, []).append(str(fields["id"]))
     found: dict[str, str] = {}
-    for number, fields in enumerate(_lines(path)):
-        if program is not None and number % _EVERY == 0:
+    for number, fields in lines(path):
+        if program is not None and number % _EVERY == 1:
             program.progress("compare with what was trained", number)
         for key in {*_trained(fields["messages"]), _part(theirs, fields)}:
             for id_ in wanted.get(key, ()):
                 found.setdefault(id_, str(fields["id"]))
     return {id_: found[id_] for id_ in (str(fields["id"]) for fields in held_out) if id_ in found}
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        raise DataError(f"input 'trained_on': {path.name} is missing: is it the artifact of a data stage?")
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                fields = json.loads(line)
-                _ = fields["id"], fields["task"], [(one["role"], one["content"]) for one in fields["messages"]]
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise DataError(f"input 'trained_on': {path.name}:{number}: not an example: {error!r}") from error
-            yield fields
 
 
 def _trained(messages: Sequence[Mapping[str, Any]]) -> Iterator[object]:

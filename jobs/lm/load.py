@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from sftjobs.errors import DataError
 
@@ -16,7 +16,7 @@ _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """The model in evaluation mode on the CPU, with `sdpa` attention.
+    """The model in evaluation mode on the CPU, with `sdpa` attention where its architecture can have it (not Gemma 2).
 
     `dtype` is that of the weights in memory: float32 for training, because updates smaller than the rounding of a
     16-bit number would be lost, and for evaluation on a CPU. Raises DataError if the folder cannot be used.
@@ -27,7 +27,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedMo
         opened: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            attn_implementation="sdpa",
+            attn_implementation=_attention(folder),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -47,6 +47,12 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedMo
         )
     loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def _attention(folder: Path) -> str:
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    architecture = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    return "eager" if architecture is not None and not architecture._supports_sdpa else "sdpa"
 
 
 def check_model_folder(folder: Path) -> None:

@@ -87,8 +87,10 @@ def test_turns_within_a_conversation_are_trained_too(tmp_path: Path) -> None:
 
 def test_a_training_file_that_cannot_be_read(tmp_path: Path) -> None:
     examples = [Example(_conversation("a", "q", "x"), "x")]
-    with pytest.raises(DataError, match=r"input 'trained_on': train.jsonl is missing"):
-        trained_questions(tmp_path / "train.jsonl", examples)
-    (tmp_path / "train.jsonl").write_text('{"id": 1, "task": "t"}\n')
-    with pytest.raises(DataError, match=r"input 'trained_on': train.jsonl:1: not an example"):
-        trained_questions(tmp_path / "train.jsonl", examples)
+    path = tmp_path / "trained_on" / "train.jsonl"
+    with pytest.raises(DataError, match=r"input trained_on/train.jsonl is missing"):
+        trained_questions(path, examples)
+    path.parent.mkdir()
+    path.write_text('{"id": 1, "task": "t"}\n')
+    with pytest.raises(DataError, match=r"input trained_on/train.jsonl:1: not an example"):
+        trained_questions(path, examples)

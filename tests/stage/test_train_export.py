@@ -17,6 +17,7 @@ from jobs.train.examples import read_training_set
 from jobs.train.export import export, verify
 from jobs.train.recheck import Recheck
 from sftjobs.errors import DataError, SftError
+from tests.support.architectures import make_model
 from tests.support.program_runner import Outcome, run_here
 from tests.support.tiny import tiny_model
 from tests.support.training import train_config, training_data, tree
@@ -154,3 +155,9 @@ def test_files_that_say_something_else_are_noticed(damaged: str, data: Path, tmp
     with pytest.raises(SftError, match="differs from what was trained: a logit on training examples intent-0"):
         wrong.model(outcome.content / "model", expected, [2], cpu)
         wrong.adapter(outcome.content / "adapter", base, expected, cpu)
+
+
+@pytest.mark.parametrize(("name", "attention"), [("gemma2", "eager"), ("qwen2", "sdpa")])
+def test_a_model_is_opened_with_the_attention_that_it_can_have(tmp_path: Path, name: str, attention: str) -> None:
+    make_model(name).save_pretrained(tmp_path)
+    assert load_model(tmp_path).config._attn_implementation == attention
