@@ -124,9 +124,13 @@ def main() -> None:
         rows = Path(name) / "rows.jsonl"
         print("  ", end="")
         write_rows(ragged_rows(folder, given.rows), rows, SMALL_VOCABULARY if given.model == "small" else None)
-        job = Job(str(folder), str(rows), given.method == "lora", given.precision == "bfloat16", BATCH)
+        lora = given.method == "lora"
+        adapter = str(Path(name) / "adapter.safetensors") if lora else None
+        job = Job(str(folder), str(rows), lora, given.precision == "bfloat16", BATCH, adapter)
         setting = Setting(job, given.peer, given.preload, given.rounds)
         sides = sides_of(setting, given.peers)
+        if lora:
+            sides[0].ask({"do": "adapter", "path": adapter})
         starts = range(0, given.check_steps * BATCH, BATCH)
         batches = [[index % given.rows for index in range(start, start + BATCH)] for start in starts]
         if not check(sides, batches, TOLERANCE[job.bfloat16]):
