@@ -7,11 +7,17 @@ only; loss and gradients stay those of the full computation.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from sftjobs.errors import DataError
+
+CHUNK = {False: 2**20, True: 2**27}
+"""Logits that are float32 at a time, on a CPU (they stay in its cache) and on a GPU."""
 
 
 @contextmanager
@@ -71,11 +77,50 @@ def _inner(model: nn.Module) -> nn.Module:
 def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Sum of the cross entropies (nats) of `targets` under `logits` [1, n, vocabulary], in float32.
 
-    Without targets it is a zero that still depends on the logits, so backward works on every rank.
+    Without targets it is a zero that still depends on the logits, so backward works on every rank. The gradient is made
+    in the forward pass, some rows at a time, and held in the logits' number format: beside the logits themselves
+    nothing else has their size. It can be differentiated once.
     """
-    return functional.cross_entropy(logits[0].float(), targets, reduction="sum")
+    loss: Tensor = _SummedLoss.apply(logits[0], targets)
+    return loss
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross entropy (nats) of each target, in float32."""
-    return functional.cross_entropy(logits[0].float(), targets, reduction="none")
+    """Cross entropy (nats) of each target, in float32; some rows of logits at a time are float32."""
+    losses = [
+        functional.cross_entropy(logits[0, rows].float(), targets[rows], reduction="none")
+        for rows in _chunks(logits[0])
+    ]
+    return torch.cat(losses) if losses else logits.new_zeros(0, dtype=torch.float32)
+
+
+class _SummedLoss(torch.autograd.Function):
+    """Of logits z [n, vocabulary], the sum of logsumexp(z) - z[target]; its gradient is softmax(z) - onehot(target)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        loss = torch.zeros((), dtype=torch.float32, device=logits.device)
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        for rows in _chunks(logits):
+            chosen = targets[rows, None]
+            log_p = torch.log_softmax(logits[rows].float(), dim=-1)
+            loss -= log_p.gather(1, chosen).sum()
+            if gradient is not None:
+                p = log_p.exp_()
+                p.scatter_add_(1, chosen, p.new_full((), -1.0).expand_as(chosen))
+                gradient[rows] = p
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return gradient.mul_(of_loss), None
+
+
+def _chunks(logits: Tensor) -> Iterator[slice]:
+    """Rows of about CHUNK logits each."""
+    size = max(1, CHUNK[logits.device.type == "cuda"] // logits.shape[-1])
+    return (slice(start, start + size) for start in range(0, len(logits), size))

@@ -76,7 +76,7 @@ def parts(shape: Shape) -> dict[str, int]:
 
     Kept for the backward pass of a layer and token are the inputs of both norms, of all projections and of attention
     (queries, keys and values of full width, output): 11 times the hidden size, 9 with frozen norms, and of a gated MLP
-    four times the inner size. Logits exist three times in float32: as they are, as log-probabilities, as gradient.
+    four times the inner size. Logits exist twice, as they are and as gradient, in the number format of the products.
     AdamW has two moments (Loshchilov and Hutter 2019); with several ranks gradients are held in buckets as well.
     """
     norms = (4 if shape.frozen else 6) * shape.hidden
@@ -89,7 +89,7 @@ def parts(shape: Shape) -> dict[str, int]:
         "gradients": 4 * shape.trainable * (2 if shape.ranks > 1 else 1),
         "optimizer": 8 * shape.trainable,
         "activations": int(WORKING * kept * shape.layers * shape.encoded) + 4 * shape.masked,
-        "logits": (12 + (4 if shape.bfloat16 else 0)) * shape.scored * shape.vocabulary,
+        "logits": (4 if shape.bfloat16 else 8) * shape.scored * shape.vocabulary,
         "libraries and data": shape.other,
     }
 

@@ -7,13 +7,15 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import BertConfig, BertModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from jobs.lm import token_losses as token_losses_module
 from jobs.lm.architectures import windows
 from jobs.lm.layout import Sequences, padded_batch, rows_batch
 from jobs.lm.render import IGNORE
-from jobs.lm.token_losses import output_head, scored_positions
+from jobs.lm.token_losses import output_head, scored_positions, summed_loss, token_losses
 from sftjobs.errors import DataError
 from tests.support.architectures import (
     compact_loss,
@@ -114,3 +116,28 @@ def test_logits_that_the_output_layer_did_not_make_are_noticed() -> None:
         scored_positions(model, torch.tensor([1])),
     ):
         model(input_ids=torch.tensor([[5, 6]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_summed_loss_in_chunks_is_the_cross_entropy(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_losses_module, "CHUNK", {False: 3 * 50, True: 3 * 50})  # 3 rows at a time, 1 in the last
+    torch.manual_seed(0)
+    logits = (torch.randn(1, 10, 50) * 4).to(dtype)
+    targets = torch.randint(0, 50, (10,))
+    found, expected = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    ours = summed_loss(found, targets)
+    stock = functional.cross_entropy(expected[0].float(), targets, reduction="sum")
+    (ours * 0.25).backward()
+    (stock * 0.25).backward()
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours, stock, rtol=1e-6, atol=0)
+    rounding = {"rtol": 1e-5, "atol": 1e-7} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 1e-4}
+    torch.testing.assert_close(found.grad, expected.grad, **rounding)
+    each = functional.cross_entropy(logits[0].float(), targets, reduction="none")
+    torch.testing.assert_close(token_losses(logits, targets), each, rtol=1e-6, atol=1e-7)
+
+
+def test_no_gradient_is_made_where_none_is_asked_for() -> None:
+    logits = torch.randn(1, 4, 9)
+    assert not summed_loss(logits, torch.zeros(4, dtype=torch.long)).requires_grad
+    assert token_losses(logits[:, :0], torch.zeros(0, dtype=torch.long)).tolist() == []
