@@ -7,7 +7,7 @@ the whole step: it does not depend on how the step is cut into micro batches, ac
 
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
+from jobs.lm.bfloat16_attention import bfloat16_attention
 from jobs.lm.onednn import onednn_linears
 from jobs.lm.token_losses import scored_positions, summed_loss
 from jobs.train.determinism import seed_step
@@ -38,8 +39,14 @@ class SftTrainer(Trainer):
 
     def train(self, *arguments: Any, **named: Any) -> Any:
         assert self.model is not None
-        with onednn_linears(self.model):
+        with onednn_linears(self.model), self._attention():
             return super().train(*arguments, **named)
+
+    def _attention(self) -> AbstractContextManager[None]:
+        if not self.args.bf16 or self.args.device.type != "cpu":
+            return nullcontext()
+        rows, longest = self.args.per_device_train_batch_size, max(self.steps.examples.lengths)
+        return bfloat16_attention(self.model, rows * longest**2)
 
     def get_train_dataloader(self) -> "DataLoader[Step]":
         # A generator of its own: by default a loader draws a seed from the global one whenever it starts.

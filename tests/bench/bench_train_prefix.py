@@ -18,11 +18,14 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from tests.bench.bench_train import CACHE, PEERS, TOLERANCE, Setting, check, instruction_set, race, sides_of
+from tests.bench.bench_train import CACHE, PEERS, Setting, check, instruction_set, race, sides_of
 from tests.bench.train_sides import Job, Side
 from tests.bench.train_sides_rows import prompted_rows, smollm2_folder, write_rows
 
 GRADIENT_TOLERANCE = 1e-5
+TOLERANCE = {False: 1e-5, True: 3e-2}
+"""Greatest relative difference of the loss. In bfloat16 that of a few tokens moves by 1 in 100 with the layout alone:
+float32 gives 2.485, autocast 2.477 (padded) and 2.492 (one row) with the same weights."""
 
 
 def gradient_difference(ours: Side, theirs: Side, batch: list[int], scratch: Path) -> float:

@@ -8,10 +8,14 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from torch import nn
 
+from jobs.lm.architectures import windows
+from jobs.lm.bfloat16_attention import MAX_BYTES, bfloat16_attention, kept
+from jobs.lm.layout import rows_batch
 from jobs.lm.load import load_model
+from jobs.lm.prefix import usable_prefix
 from jobs.train.export import MODEL, export
 from jobs.train.model import add_lora, open_for_training
-from tests.support.architectures import make_model
+from tests.support.architectures import compact_loss, make_model, make_sequences
 from tests.support.tiny import tiny_model
 from tests.support.training import LORA, train_config
 
@@ -95,3 +99,40 @@ def test_adapters_of_gpt2(target: str, tmp_path: Path) -> None:
         merged = model.merge_and_unload()
         torch.testing.assert_close(merged(input_ids=ids).logits, before, rtol=1e-4, atol=1e-5)
     assert not torch.equal(merged.transformer.h[0].attn.c_attn.weight, expected)
+
+
+def attention_while_training(model: nn.Module, pairs: int, monkeypatch: pytest.MonkeyPatch, able: bool = True) -> str:
+    monkeypatch.setattr("jobs.lm.bfloat16_attention.usable", lambda: able)
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    with bfloat16_attention(model, pairs):  # type: ignore[arg-type]
+        inside = base.config._attn_implementation
+    assert base.config._attn_implementation == "sdpa"
+    return str(inside)
+
+
+def test_attention_in_bfloat16_is_plain_products_where_they_fit(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = adapter(base, "bfloat16")
+    fits = MAX_BYTES // kept(model.get_base_model().config, 1)
+    assert attention_while_training(model, fits, monkeypatch) == "eager"
+    assert attention_while_training(model, fits + 1, monkeypatch) == "sdpa"
+    assert attention_while_training(model, fits, monkeypatch, able=False) == "sdpa"
+    assert attention_while_training(load_model(base), fits, monkeypatch) == "eager"
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3_text", "mistral", "gpt2"])
+def test_plain_products_give_the_losses_of_the_fused_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a shared prefix in one row with a dense mask, under autocast, with gradients."""
+    monkeypatch.setattr("jobs.lm.bfloat16_attention.usable", lambda: True)
+    found = []
+    for pairs in (1, 2**60):
+        model = make_model(name)
+        sequences = make_sequences()
+        batch = rows_batch(sequences, usable_prefix(sequences), windows(model.config))
+        with bfloat16_attention(model, pairs), torch.autocast("cpu", torch.bfloat16):
+            assert model.config._attn_implementation == ("eager" if pairs == 1 else "sdpa")
+            loss = compact_loss(model, batch)
+        loss.backward()
+        found.append((loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
+    (plain, gradient), (fused, expected) = found
+    assert plain == pytest.approx(fused, rel=1e-2)
+    assert (gradient - expected).norm() <= 3e-2 * expected.norm()
