@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
@@ -39,7 +40,12 @@ class SftTrainer(Trainer):
 
     def train(self, *arguments: Any, **named: Any) -> Any:
         assert self.model is not None
-        with onednn_linears(self.model), self._attention():
+        # Under autocast peft would make float32 of a layer's input, only for autocast to make bfloat16 of it again.
+        with (
+            disable_input_dtype_casting(self.model, active=self.args.bf16),
+            onednn_linears(self.model),
+            self._attention(),
+        ):
             return super().train(*arguments, **named)
 
     def _attention(self) -> AbstractContextManager[None]:
