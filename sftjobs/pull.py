@@ -56,7 +56,7 @@ def pull(
     return entries
 
 
-_WHY_NOT = {"adapter": ": only method lora makes one"}
+_WHY_NOT = {"adapter": ": method full makes none"}
 
 
 def select(content: list[FileEntry], path: str) -> list[FileEntry]:

@@ -16,6 +16,7 @@ from jobs.train.engine import check_ranks, infrastructure_errors, quiet, train
 from jobs.train.examples import TrainingSet, read_training_set
 from jobs.train.export import MODEL, export
 from jobs.train.memory import Memory
+from jobs.train.methods import METHODS
 from jobs.train.model import open_for_training, parameter_counts
 from jobs.train.recheck import Recheck
 from jobs.train.steps import Steps
@@ -60,7 +61,9 @@ def run(program: Program) -> None:
         memory.knows(model, model.config, layouts, examples)
         steps = Steps(examples, order, layouts, config, program.rank, pad_id)
         arguments = training_arguments(config, program.output)
-        trainer = memory.trainer = SftTrainer(model, arguments, steps, first=header.step if header else 0)
+        trainer = memory.trainer = SftTrainer(
+            model, arguments, steps, header.step if header else 0, METHODS[config.method].optimizer(model, config)
+        )
         edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
         train(program, trainer, edge)
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from jobs.lm.load import read_model_config, stored_dtype, weight_files
-from jobs.train.model import TrainedModel, in_float32
+from jobs.train.methods import TrainedModel
+from jobs.train.model import in_float32
 from jobs.train.recheck import Recheck, round_weights
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError, SftError

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
@@ -21,7 +22,7 @@ from jobs.lm.bfloat16_attention import bfloat16_attention
 from jobs.lm.onednn import onednn_linears
 from jobs.lm.token_losses import scored_positions, summed_loss
 from jobs.train.determinism import seed_step
-from jobs.train.model import TrainedModel
+from jobs.train.methods import TrainedModel
 from jobs.train.steps import MicroBatch, Step, Steps
 from sftjobs.errors import DataError
 
@@ -29,8 +30,16 @@ from sftjobs.errors import DataError
 class SftTrainer(Trainer):
     """Trains on `steps` from step `first` on."""
 
-    def __init__(self, model: TrainedModel, arguments: TrainingArguments, steps: Steps, first: int) -> None:
-        super().__init__(model=model, args=arguments, train_dataset=steps)
+    def __init__(
+        self,
+        model: TrainedModel,
+        arguments: TrainingArguments,
+        steps: Steps,
+        first: int,
+        optimizer: Optimizer | None = None,
+    ) -> None:
+        """`optimizer`: None for AdamW with `arguments`."""
+        super().__init__(model=model, args=arguments, train_dataset=steps, optimizers=(optimizer, None))
         self.steps = steps
         self.first = first
         self.step: Step | None = None

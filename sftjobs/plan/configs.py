@@ -23,6 +23,7 @@ from sftjobs.spec.clean import CleanSpec
 from sftjobs.spec.data import ColumnMap, DecontaminateSpec, DenoiseSpec, DuplicatesSpec, MixSpec, Shape, SourceFormat
 from sftjobs.spec.eval import Baseline, ServerSpec
 from sftjobs.spec.prompt import PromptSpec
+from sftjobs.spec.train import MethodName
 
 PROGRAM_VERSIONS: dict[str, int] = {"data": 2, "train": 3, "eval": 3}
 """Raised when the same inputs and config would give another result (tests/unit/test_program_versions.py asks)."""
@@ -184,6 +185,8 @@ class LoraConfig(Document):
     alpha: int
     dropout: float
     target: Literal["all-linear", "attention"]
+    learning_rate_ratio: float | None = None
+    """Learning rate of matrix B over that of A; only with method lora_plus."""
 
 
 class MetricConfig(Document):
@@ -221,8 +224,9 @@ class DevConfig(Document):
 class TrainConfig(Document):
     """One training. Steps, batch and learning rate are decided."""
 
-    method: Literal["lora", "full"]
+    method: MethodName
     lora: LoraConfig | None
+    """The adapter; None: method full."""
     learning_rate: float
     mixture: MixtureConfig
     micro_batch_size: int

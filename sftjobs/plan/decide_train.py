@@ -1,16 +1,19 @@
 """The decisions about training that need the data's counts: method, learning rate, batch, steps. Pure."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 from sftjobs.plan.arithmetic import optimizer_steps
 from sftjobs.plan.configs import DataCounts, DevConfig, LoraConfig, MetricConfig, MixtureConfig, TrainConfig
 from sftjobs.plan.sampler import GENERAL, Mixture
 from sftjobs.plan.types import Resources
+from sftjobs.spec.train import MethodName
 
 FULL_FROM_EXAMPLES = 1_000_000
 """Zhang et al., "When Scaling Meets LLM Finetuning" (arXiv 2402.17193): full tuning pays at around a million."""
-LEARNING_RATE = {"lora": 5e-4, "full": 2e-5}
+LEARNING_RATE: dict[MethodName, float] = {"lora": 5e-4, "rslora": 2e-4, "dora": 5e-4, "lora_plus": 1e-4, "full": 2e-5}
+LEARNING_RATE_RATIO = 16.0
+"""Of LoRA+: the general advice of its authors (Hayou et al., arXiv 2402.12354)."""
 MICRO_BATCH_CPU = 16
 MICRO_BATCH_GPU = 8
 MAX_AUTO_BATCH = 256
@@ -47,7 +50,7 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
     _on_general(mixture, general, draws, reasons)
     decided = TrainConfig(
         method=method,
-        lora=LoraConfig(**config["lora"]) if method == "lora" else None,
+        lora=None if method == "full" else _lora(config["lora"], method),
         learning_rate=rate,
         mixture=mixture,
         micro_batch_size=micro,
@@ -94,12 +97,17 @@ def _warmup_steps(steps: int, share: float) -> int:
     return max(0, min(math.ceil(steps * share), steps - 1))
 
 
-def _method(wanted: str, examples: int, reasons: Reasons) -> Any:
+def _method(wanted: Any, examples: int, reasons: Reasons) -> MethodName:
     if wanted != "auto":
-        return wanted
-    method = "full" if examples >= FULL_FROM_EXAMPLES else "lora"
+        return cast(MethodName, wanted)
+    method: MethodName = "full" if examples >= FULL_FROM_EXAMPLES else "lora"
     reasons["method"] = f"{examples:,} training examples: full tuning pays from about {FULL_FROM_EXAMPLES:,}"
     return method
+
+
+def _lora(wanted: dict[str, Any], method: MethodName) -> LoraConfig:
+    ratio = (wanted["learning_rate_ratio"] or LEARNING_RATE_RATIO) if method == "lora_plus" else None
+    return LoraConfig(**{**wanted, "learning_rate_ratio": ratio})
 
 
 def _batch(

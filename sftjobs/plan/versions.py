@@ -16,6 +16,7 @@ PROGRAMS = (
     "sftjobs/plan/arithmetic.py",
     "sftjobs/plan/sampler.py",
     "sftjobs/spec/eval.py",
+    "sftjobs/spec/train.py",
     "sftjobs/spec/formats.py",
     "sftjobs/spec/prompt.py",
     "sftjobs/spec/template.py",

@@ -170,6 +170,9 @@ def lora(written: Written) -> Problems:
     if train.method == "full" and "lora" in train.model_fields_set:
         message = "has no effect with method full; remove it, or set method: lora"
         yield written.run.problem(("train", "lora"), message)
+    elif train.method != "lora_plus" and train.lora.learning_rate_ratio is not None:
+        message = f"has no effect with method {train.method}; remove it, or set method: lora_plus"
+        yield written.run.problem(("train", "lora", "learning_rate_ratio"), message)
 
 
 def batch(written: Written) -> Problems:

@@ -7,6 +7,7 @@ from pydantic import Field
 from sftjobs.model import Document
 from sftjobs.spec.numbers import Auto, Positive
 
+MethodName = Literal["lora", "rslora", "dora", "lora_plus", "full"]
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
 
 
@@ -21,6 +22,9 @@ class LoraSpec(Document):
     """Dropout on the adapter's input."""
     target: Literal["all-linear", "attention"] = "all-linear"
     """Which layers: every linear layer but the head, or the attention projections only."""
+    learning_rate_ratio: Annotated[float, Field(ge=1)] | None = None
+    """Learning rate of matrix B over that of A, which is `learning_rate`; for method `lora_plus`, where it is 16 if
+    unset."""
 
 
 class DevSpec(Document):
@@ -40,10 +44,10 @@ class DevSpec(Document):
 class TrainSpec(Document):
     """How the model is tuned."""
 
-    method: Literal["auto", "lora", "full"] = "auto"
-    """`lora` or `full`; `auto` decides by the number of examples and says why."""
+    method: Literal["auto", MethodName] = "auto"
+    """What is trained (docs/methods.md); `auto` decides between `lora` and `full` by the number of examples."""
     learning_rate: Auto | Annotated[float, Field(gt=0)] = "auto"
-    """Peak learning rate; `auto`: 5e-4 for lora, 2e-5 for full."""
+    """Peak learning rate; `auto`: by the method (docs/methods.md), 5e-4 for lora, 2e-5 for full."""
     epochs: Annotated[float, Field(gt=0, le=1000)] = 2.0
     """Passes over each task that does not set its own; 1.5 is one pass and a half that the seed chooses."""
     global_batch_size: Auto | Positive = "auto"
@@ -69,7 +73,7 @@ class TrainSpec(Document):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward and backward pass. `bfloat16` is autocast: what is trained stays float32."""
     lora: LoraSpec = LoraSpec()
-    """Settings of method `lora`."""
+    """The adapter of methods `lora`, `rslora`, `dora` and `lora_plus`."""
     dev: DevSpec = DevSpec()
     """Looks at the dev set while training."""
     keep: Auto | Literal["best", "last"] = "auto"

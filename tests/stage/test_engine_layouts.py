@@ -12,7 +12,7 @@ from jobs.lm.architectures import ONE_ROW, windows
 from jobs.lm.layout import Batch, Sequences, packed_batch, padded_batch, rows_batch
 from jobs.lm.prefix import Layouts
 from jobs.lm.token_losses import scored_positions, token_losses
-from jobs.train.model import add_lora
+from jobs.train.methods.low_rank import add_adapter
 from sftjobs.errors import DataError
 from tests.support.architectures import (
     WINDOW,
@@ -50,7 +50,7 @@ def full_model(name: str, tied: bool) -> PreTrainedModel:
 def lora_model(name: str) -> PeftModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = add_lora(make_model(name), LORA)
+        model = add_adapter(make_model(name), LORA)
         for parameter_name, parameter in model.named_parameters():
             if "lora_B" in parameter_name:
                 nn.init.normal_(parameter, std=0.1)  # an adapter that changes something

@@ -13,7 +13,8 @@ from jobs.train.__main__ import training_order
 from jobs.train.arguments import training_arguments
 from jobs.train.determinism import make_repeatable
 from jobs.train.examples import TrainingSet, read_training_set
-from jobs.train.model import TrainedModel, open_for_training
+from jobs.train.methods import TrainedModel
+from jobs.train.model import open_for_training
 from jobs.train.steps import Steps
 from jobs.train.trainer import SftTrainer
 from sftjobs.plan.configs import TrainConfig

@@ -14,7 +14,8 @@ from jobs.lm.layout import rows_batch
 from jobs.lm.load import load_model
 from jobs.lm.prefix import usable_prefix
 from jobs.train.export import MODEL, export
-from jobs.train.model import add_lora, open_for_training
+from jobs.train.methods.low_rank import add_adapter
+from jobs.train.model import open_for_training
 from tests.support.architectures import compact_loss, make_model, make_sequences
 from tests.support.tiny import tiny_model
 from tests.support.training import LORA, train_config
@@ -87,7 +88,7 @@ def test_adapters_of_gpt2(target: str, tmp_path: Path) -> None:
     """Its layers hold their weights transposed."""
     base = make_model("gpt2")
     expected = base.transformer.h[0].attn.c_attn.weight.detach().clone()  # type: ignore[union-attr]
-    model = add_lora(base, LORA.model_copy(update={"target": target}))
+    model = add_adapter(base, LORA.model_copy(update={"target": target}))
     adapted = {name for name, module in model.named_modules() if hasattr(module, "get_delta_weight")}
     assert len(adapted) == (8 if target == "all-linear" else 4)
     for name, parameter in model.named_parameters():

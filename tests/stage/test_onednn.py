@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from jobs.lm.onednn import onednn_linears, usable
-from jobs.train.model import add_lora
+from jobs.train.methods.low_rank import add_adapter
 from sftjobs.plan.configs import LoraConfig
 from tests.support.architectures import make_model
 
@@ -25,7 +25,7 @@ def test_loss_and_gradients_are_those_of_torch(name: str, adapted: bool) -> None
     model: nn.Module = make_model(name)
     if adapted:
         torch.manual_seed(0)
-        model = add_lora(model, LoraConfig(rank=4, alpha=8, dropout=0.0, target="all-linear"))
+        model = add_adapter(model, LoraConfig(rank=4, alpha=8, dropout=0.0, target="all-linear"))
         for name_, parameter in model.named_parameters():
             if "lora_B" in name_:
                 nn.init.normal_(parameter, std=0.1)

@@ -59,8 +59,8 @@ def train_config(method: str = "lora", examples: int = 22, **changes: Any) -> Tr
     """Two epochs over `training_data(examples)`, unless changed; `steps` follows from the rest."""
     values: dict[str, Any] = {
         "method": method,
-        "lora": LORA if method == "lora" else None,
-        "learning_rate": 1e-2 if method == "lora" else 1e-3,
+        "lora": None if method == "full" else LORA,
+        "learning_rate": 1e-3 if method == "full" else 1e-2,
         "mixture": MixtureConfig(
             epochs={"intent": changes.pop("epochs", 2.0)}, general_ratio=changes.pop("general_ratio", None)
         ),

@@ -97,3 +97,13 @@ def test_examples_are_grouped_by_length_where_they_differ(prefix: int, grouped: 
     stage = finish(make(make_spec(), make_facts()), "train", {"data": artifact("data", "data", counts)})
     assert stage.config["group_by_length"] is grouped
     assert f"{prefix} of 300 tokens" in stage.reasons["group_by_length"]
+
+
+def test_lora_plus_has_a_ratio_and_the_others_have_none() -> None:
+    ratios = {
+        method: train(400, method=method).config["lora"]["learning_rate_ratio"]
+        for method in ("lora", "rslora", "dora", "lora_plus")
+    }
+    assert ratios == {"lora": None, "rslora": None, "dora": None, "lora_plus": 16.0}
+    assert train(400, method="lora_plus", lora={"learning_rate_ratio": 4}).config["lora"]["learning_rate_ratio"] == 4
+    assert train(400, method="full").config["lora"] is None

@@ -150,7 +150,7 @@ def test_pull_of_what_is_not_there(store: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="stage train is not done yet"):
         pull({}, store, "model", tmp_path / "x")
     commit_all(store, plan_of(), tmp_path, COUNTS)
-    with pytest.raises(DataError, match="the run has none: only method lora makes one"):
+    with pytest.raises(DataError, match="the run has none: method full makes none"):
         pull(committed(plan_of(), store), store, "adapter", tmp_path / "x")
 
 

@@ -1,0 +1,15 @@
+"""How a model is tuned: `train.method` of run.yaml. One file per method, under its name in the literature."""
+
+from jobs.train.methods import dora, full, lora, lora_plus, rslora
+from jobs.train.methods.base import Method, TrainedModel
+from sftjobs.spec.train import MethodName
+
+__all__ = ["METHODS", "Method", "TrainedModel"]
+
+METHODS: dict[MethodName, Method] = {
+    "full": full.Full(),
+    "lora": lora.Lora(),
+    "rslora": rslora.RankStabilized(),
+    "dora": dora.Dora(),
+    "lora_plus": lora_plus.LoraPlus(),
+}
