@@ -15,8 +15,9 @@ from sftjobs.controller.observed import Observed, StageView
 from sftjobs.controller.stage_reader import FinishStage, StageReader
 from sftjobs.errors import NotFoundError
 from sftjobs.model import Document
+from sftjobs.plan.committed import recorded
 from sftjobs.plan.finish import finish as finish_stage
-from sftjobs.plan.types import Kind
+from sftjobs.plan.types import Kind, StageNode
 from sftjobs.runs import (
     Attempt,
     Owner,
@@ -92,8 +93,11 @@ def run_state(
     places = places_of(plan, Observed(run_id, now, session, views, jobs={}))
     controller = controller_of(store, run_id)
     clock = _Clock(now, stalled_after_s)
+    # Another version computes other keys: what the report names is done all the same.
+    over = verdict is not None and verdict.outcome == "succeeded" and not all(view.committed for view in views.values())
+    done = recorded(store, run_id) if over else {}
     stages = [
-        _stage(store, run_id, node.name, node.kind, views[node.name], places[node.name], session, verdict, clock)
+        _stage(store, run_id, node, views[node.name], places[node.name], session, verdict, clock, node.name in done)
         for node in plan.stages
     ]
     return RunState(
@@ -141,18 +145,19 @@ def controller_of(store: Store, run_id: str) -> str | None:
 def _stage(
     store: Store,
     run_id: str,
-    name: str,
-    kind: Kind,
+    node: StageNode,
     view: StageView,
     place: Place,
     session: Session,
     verdict: Verdict | None,
     clock: _Clock,
+    done: bool,
 ) -> StageState:
+    name, kind = node.name, node.kind
     recent = view.attempts[session.attempts.get(name, 0) :]
     heartbeat = read_heartbeat(store, run_id, name, view.open.number) if view.open is not None else None
     note = _why_waiting(store, run_id, name, view, heartbeat, clock)
-    state, message = _state(name, view, place, session, verdict, heartbeat, clock)
+    state, message = _state(name, view, place, session, verdict, heartbeat, clock, done)
     if note:
         state, message = "waiting", note
     starts, ends = _times(recent)
@@ -189,13 +194,14 @@ def _state(
     verdict: Verdict | None,
     heartbeat: Heartbeat | None,
     clock: _Clock,
+    done: bool,
 ) -> tuple[StageStateName, str]:
     if view.open is not None and not view.committed:
         silent = clock.now - (heartbeat.t if heartbeat is not None else view.open.intent.created)
         if silent > clock.stalled_after_s:
             return "stalled", f"no heartbeat for {silent:.0f} s"
         return "running", heartbeat.message if heartbeat is not None else "starting"
-    if view.committed:
+    if view.committed or done:
         cached = name in session.committed or len(view.attempts) == session.attempts.get(name, 0)
         return ("skipped", "cached") if cached else ("succeeded", "")
     if place.kind == "failed":

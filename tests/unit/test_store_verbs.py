@@ -11,6 +11,7 @@ from sftjobs.artifact import stages
 from sftjobs.artifact.digest import artifact_digest
 from sftjobs.artifact.lease import Lease
 from sftjobs.canonical import readable
+from sftjobs.controller.status import run_state
 from sftjobs.errors import BusyError, ChangedError, DamagedError, DataError
 from sftjobs.explain import explain
 from sftjobs.plan import configs
@@ -244,9 +245,12 @@ def test_a_run_that_an_older_version_planned_keeps_its_results(
     plan = plan_of()
     done = commit_all(store, plan, tmp_path, COUNTS)
     run_id = runs.create_run(store, plan, b"name: demo\n", OWNER)
+    runs.begin_session(store, run_id, {}, [], 1.0)
     publish(store, plan, run_id)
+    runs.write_verdict(store, run_id, 0, runs.Verdict(outcome="succeeded", finished=2.0))
     monkeypatch.setitem(configs.PROGRAM_VERSIONS, "train", 999)
     assert "train" not in committed(plan, store)
+    assert {one.state for one in run_state(store, run_id).stages} == {"skipped"}, "done before the run: no attempts"
     assert {name: found.ref for name, found in done_in(store, run_id).items()} == {
         name: ref for name, (ref, _) in done.items()
     }
