@@ -29,7 +29,7 @@ from sftjobs.program import Program
 GIB = 2**30
 WORKING = 1.4
 """What is kept for the backward pass, and beside it what that pass works with. Measured with a model of 135 million
-parameters on a CPU: whole estimates were 5 to 11 % above the peak (adapter, micro batches of 8 and 32; all weights)."""
+parameters on a CPU with tcmalloc: peaks were 2 to 8 % above whole estimates (all weights; adapter, micro batch 16)."""
 ROOM = 1.2
 """The share of the estimate that is asked for: it is no more exact than that."""
 RANK = 16
