@@ -17,7 +17,7 @@ WINDOW = 10
 MARGIN = 2.0
 """Nats per token above where the loss began: the probability of a right token has fallen to less than a seventh."""
 SAMPLE = 16
-"""Examples that tell where the loss began; with smaller batches, the highest loss of several steps."""
+"""Examples that tell where the loss began; with smaller batches, the third quartile of the losses of several steps."""
 DEV_MARGIN = 0.5
 DEV_RATIO = 1.25
 """A look is clearly worse than the first if its loss is larger by so many nats and by so much of it."""
@@ -36,11 +36,13 @@ class Guards:
     def began(self, history: Sequence[Point]) -> float:
         """Where the loss began, nats per token.
 
-        Small batches are noisy: then it is the highest of the first few losses, without those that are worse than
-        knowing nothing, because a training can also go wrong in its second step.
+        Small batches are noisy: then it is the third quartile of the first few losses, without those that are worse
+        than knowing nothing: a training can also go wrong in its second step.
         """
         first = history[0].loss
-        return max(point.loss for point in history[: self._first_steps] if point.loss <= max(first, self._uniform))
+        known = max(first, self._uniform)
+        losses = sorted(point.loss for point in history[: self._first_steps] if point.loss <= known)
+        return losses[3 * (len(losses) - 1) // 4]
 
     def diverged(self, history: Sequence[Point], ended: bool) -> Point | None:
         """The first of the last steps, if all of them are far above where the loss began."""

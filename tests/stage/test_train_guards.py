@@ -43,7 +43,8 @@ def train(config: TrainConfig, base: Path, data: Path, work: Path, **more: Any) 
 
 @pytest.mark.parametrize("method, rate", [("full", 1e3), ("lora", 10.0)])
 def test_a_rate_far_too_high_is_said(method: str, rate: float, knowing: Path, data: Path, tmp_path: Path) -> None:
-    config = train_config(method, epochs=4.0, learning_rate=rate, warmup_steps=3)
+    # Batches that tell by themselves where the loss began: how exactly it goes wrong is chaos.
+    config = train_config(method, epochs=8.0, learning_rate=rate, warmup_steps=3, micro_batch_size=16)
     with pytest.raises(DataError, match=r"training (diverged|step \d+: )") as caught:
         train(config, knowing, data, tmp_path, operation=Operation(checkpoint_every_s=0))
     assert caught.value.exit_code == Exit.BAD_CONFIG
@@ -98,6 +99,10 @@ def test_small_batches_may_begin_with_an_easy_example() -> None:
     assert guards(1).diverged(history([0.1, 30.0] + [30.0] * WINDOW), ended=False) is not None
 
 
+def test_a_training_may_go_wrong_among_the_losses_that_tell_where_it_began() -> None:
+    assert guards(4).diverged(history([0.02, 0.02, 5.8, 30.0] + [4.0] * WINDOW), ended=True) is not None
+
+
 def test_a_better_score_outweighs_the_loss() -> None:
     def look(step: int, loss: float, score: float | None) -> Look:
         return Look(step=step, loss=loss, metric=None if score is None else "accuracy", score=score)
@@ -110,7 +115,7 @@ def test_a_better_score_outweighs_the_loss() -> None:
 
 
 def test_a_resumed_training_diverges_at_the_same_step(knowing: Path, data: Path, tmp_path: Path) -> None:
-    config = train_config("lora", epochs=4.0, learning_rate=10.0, warmup_steps=3)
+    config = train_config("lora", epochs=8.0, learning_rate=10.0, warmup_steps=3, micro_batch_size=16)
     with pytest.raises(DataError) as first:
         train(config, knowing, data, tmp_path / "a", operation=Operation(checkpoint_every_s=0))
     last = max((tmp_path / "a" / "checkpoints").iterdir())
