@@ -15,17 +15,19 @@ MAX_DEPTH = 100
 
 def loads(text: str) -> Any:
     """The value that is all of `text`, white space aside. Raises ValueError with the reason."""
-    return first_in(text.strip(), 0, whole=True)[0]
+    text = text.strip()
+    value, end = first_in(text, 0)
+    if end != len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    return value
 
 
-def first_in(text: str, start: int, whole: bool = False) -> tuple[Any, int]:
+def first_in(text: str, start: int) -> tuple[Any, int]:
     """The value that begins at `start`, and where it ends. Raises ValueError with the reason."""
     try:
         value, end = _DECODER.raw_decode(text, start)
     except RecursionError:
         raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
-    if whole and end != len(text):
-        raise json.JSONDecodeError("Extra data", text, end)
     _check(value)
     return value, end
 

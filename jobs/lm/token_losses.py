@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from sftjobs.errors import DataError
 
-CHUNK = {False: 2**20, True: 2**27}
-"""Logits that are float32 at a time, on a CPU (they stay in its cache) and on a GPU."""
+CHUNK = 2**20
+"""Logits that are float32 at a time: they stay in the cache of a CPU."""
+CHUNK_ON_GPU = 2**27
 
 
 @contextmanager
@@ -122,5 +123,5 @@ class _SummedLoss(torch.autograd.Function):
 
 def _chunks(logits: Tensor) -> Iterator[slice]:
     """Rows of about CHUNK logits each."""
-    size = max(1, CHUNK[logits.device.type == "cuda"] // logits.shape[-1])
+    size = max(1, (CHUNK_ON_GPU if logits.is_cuda else CHUNK) // logits.shape[-1])
     return (slice(start, start + size) for start in range(0, len(logits), size))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import ValidationError
@@ -90,14 +90,14 @@ def run_state(
     session = begun or Session(number=0, begun=now)
     verdict = read_verdict(store, run_id, begun.number) if begun is not None else None
     views = StageReader(store, plan, run_id, finish).read()
+    if verdict is not None and verdict.outcome == "succeeded" and not all(view.committed for view in views.values()):
+        # Another version computes other keys: what the report names is done all the same.
+        views |= {name: replace(views[name], committed=True) for name in recorded(store, run_id)}
     places = places_of(plan, Observed(run_id, now, session, views, jobs={}))
     controller = controller_of(store, run_id)
     clock = _Clock(now, stalled_after_s)
-    # Another version computes other keys: what the report names is done all the same.
-    over = verdict is not None and verdict.outcome == "succeeded" and not all(view.committed for view in views.values())
-    done = recorded(store, run_id) if over else {}
     stages = [
-        _stage(store, run_id, node, views[node.name], places[node.name], session, verdict, clock, node.name in done)
+        _stage(store, run_id, node, views[node.name], places[node.name], session, verdict, clock)
         for node in plan.stages
     ]
     return RunState(
@@ -151,13 +151,12 @@ def _stage(
     session: Session,
     verdict: Verdict | None,
     clock: _Clock,
-    done: bool,
 ) -> StageState:
     name, kind = node.name, node.kind
     recent = view.attempts[session.attempts.get(name, 0) :]
     heartbeat = read_heartbeat(store, run_id, name, view.open.number) if view.open is not None else None
     note = _why_waiting(store, run_id, name, view, heartbeat, clock)
-    state, message = _state(name, view, place, session, verdict, heartbeat, clock, done)
+    state, message = _state(name, view, place, session, verdict, heartbeat, clock)
     if note:
         state, message = "waiting", note
     starts, ends = _times(recent)
@@ -194,14 +193,13 @@ def _state(
     verdict: Verdict | None,
     heartbeat: Heartbeat | None,
     clock: _Clock,
-    done: bool,
 ) -> tuple[StageStateName, str]:
     if view.open is not None and not view.committed:
         silent = clock.now - (heartbeat.t if heartbeat is not None else view.open.intent.created)
         if silent > clock.stalled_after_s:
             return "stalled", f"no heartbeat for {silent:.0f} s"
         return "running", heartbeat.message if heartbeat is not None else "starting"
-    if view.committed or done:
+    if view.committed:
         cached = name in session.committed or len(view.attempts) == session.attempts.get(name, 0)
         return ("skipped", "cached") if cached else ("succeeded", "")
     if place.kind == "failed":

@@ -55,11 +55,13 @@ def instruction_set() -> str:
 
 
 def sides_of(setting: Setting, peers: Sequence[str]) -> list[Side]:
-    """Ours first."""
+    """Ours first; it makes the adapter that all start from in checks."""
     extra = {"LD_PRELOAD": setting.preload} if setting.preload else {}
     ours = Side("sftjobs", Path(sys.executable), "tests.bench.train_sides_ours", setting.job, "grouped", extra)
     if setting.preload:
         ctypes.CDLL(setting.preload)  # raises OSError: the loader itself would only warn and go on without it
+    if setting.job.adapter is not None:
+        ours.ask({"do": "adapter", "path": setting.job.adapter})
     return [ours, *(Side(one, setting.peer, "tests.bench.train_sides_peer", setting.job, one, extra) for one in peers)]
 
 
@@ -129,8 +131,6 @@ def main() -> None:
         job = Job(str(folder), str(rows), lora, given.precision == "bfloat16", BATCH, adapter)
         setting = Setting(job, given.peer, given.preload, given.rounds)
         sides = sides_of(setting, given.peers)
-        if lora:
-            sides[0].ask({"do": "adapter", "path": adapter})
         starts = range(0, given.check_steps * BATCH, BATCH)
         batches = [[index % given.rows for index in range(start, start + BATCH)] for start in starts]
         if not check(sides, batches, TOLERANCE[job.bfloat16]):

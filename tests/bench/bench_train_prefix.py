@@ -49,7 +49,6 @@ def measure(given: argparse.Namespace, batch: int, scratch: Path) -> bool:
     bfloat16 = given.precision == "bfloat16"
     job = Job(str(folder), str(rows), lora=True, bfloat16=bfloat16, batch=batch, adapter=str(adapter))
     sides = sides_of(Setting(job, given.peer, given.preload, given.rounds), given.peers)
-    sides[0].ask({"do": "adapter", "path": str(adapter)})
     if not bfloat16:
         apart = gradient_difference(sides[0], sides[1], list(range(batch)), scratch)
         print(f"  gradients of one step against {sides[1].name}: {apart:.1e} apart", flush=True)

@@ -24,7 +24,7 @@ from tests.support.architectures import (
     make_sequences,
     stock_loss,
 )
-from tests.support.training import LORA
+from tests.support.training import LORA, fill_adapter
 
 FAMILIES = ("gemma3_text", "gpt2", "llama", "mistral", "qwen2", "qwen3")
 SEQUENCES = make_sequences()
@@ -51,9 +51,7 @@ def lora_model(name: str) -> PeftModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = add_adapter(make_model(name), LORA)
-        for parameter_name, parameter in model.named_parameters():
-            if "lora_B" in parameter_name:
-                nn.init.normal_(parameter, std=0.1)  # an adapter that changes something
+        fill_adapter(model)
     return model
 
 

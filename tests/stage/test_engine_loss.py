@@ -11,7 +11,6 @@ from torch.nn import functional
 from transformers import BertConfig, BertModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from jobs.lm import token_losses as token_losses_module
 from jobs.lm.architectures import windows
 from jobs.lm.layout import Sequences, padded_batch, rows_batch
 from jobs.lm.render import IGNORE
@@ -25,6 +24,7 @@ from tests.support.architectures import (
     make_sequences,
     stock_loss,
 )
+from tests.support.training import fill_adapter
 
 # peft 0.21 asks transformers 5.23 for an attribute by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -33,9 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 def adapted(**settings: Any) -> nn.Module:
     torch.manual_seed(0)
     model = get_peft_model(make_model("llama"), LoraConfig(r=4, task_type="CAUSAL_LM", **settings))
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.1)
+    fill_adapter(model)
     return model
 
 
@@ -120,7 +118,7 @@ def test_logits_that_the_output_layer_did_not_make_are_noticed() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_summed_loss_in_chunks_is_the_cross_entropy(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_losses_module, "CHUNK", {False: 3 * 50, True: 3 * 50})  # 3 rows at a time, 1 in the last
+    monkeypatch.setattr("jobs.lm.token_losses.CHUNK", 3 * 50)  # 3 rows at a time, 1 in the last
     torch.manual_seed(0)
     logits = (torch.randn(1, 10, 50) * 4).to(dtype)
     targets = torch.randint(0, 50, (10,))

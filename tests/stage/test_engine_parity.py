@@ -18,15 +18,9 @@ from jobs.train.model import open_for_training
 from jobs.train.steps import Steps
 from jobs.train.trainer import SftTrainer
 from sftjobs.plan.configs import TrainConfig
-from tests.support.tiny import tiny_model
 from tests.support.training import padded, train_config, training_data
 
 EXAMPLES = 100
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

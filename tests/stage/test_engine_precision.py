@@ -18,7 +18,7 @@ from jobs.train.methods.low_rank import add_adapter
 from jobs.train.model import open_for_training
 from tests.support.architectures import compact_loss, make_model, make_sequences
 from tests.support.tiny import tiny_model
-from tests.support.training import LORA, train_config
+from tests.support.training import LORA, fill_adapter, train_config
 
 
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
@@ -48,9 +48,7 @@ def adapter(base: Path, precision: str) -> PeftModel:
     torch.manual_seed(1)
     model = open_for_training(base, train_config("lora", precision=precision))
     assert isinstance(model, PeftModel)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.1)
+    fill_adapter(model)
     return model
 
 
@@ -91,9 +89,7 @@ def test_adapters_of_gpt2(target: str, tmp_path: Path) -> None:
     model = add_adapter(base, LORA.model_copy(update={"target": target}))
     adapted = {name for name, module in model.named_modules() if hasattr(module, "get_delta_weight")}
     assert len(adapted) == (8 if target == "all-linear" else 4)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.1)
+    fill_adapter(model)
     ids = torch.arange(3, 20)[None]
     with torch.no_grad():
         before = model.eval()(input_ids=ids).logits

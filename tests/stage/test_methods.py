@@ -1,6 +1,5 @@
 """Methods of tuning against their formulas and against peft; each trained, exported and opened again."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,49 +15,25 @@ from jobs.train.__main__ import run
 from jobs.train.export import ADAPTER, MODEL
 from jobs.train.methods import METHODS
 from jobs.train.model import open_for_training, parameter_counts
-from sftjobs.plan.configs import TrainConfig
 from sftjobs.plan.decide_train import LEARNING_RATE
 from sftjobs.spec.train import MethodName
-from tests.support.program_runner import Outcome, run_here
-from tests.support.tiny import tiny_model
-from tests.support.training import LORA, train_config, training_data
+from tests.support.program_runner import run_here
+from tests.support.training import ADAPTERS, LORA, LORA_PLUS, fill_adapter, losses, train_config
 
 # peft 0.21 asks transformers 5.23 for an attribute by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
-ADAPTERS: list[MethodName] = ["lora", "rslora", "dora", "lora_plus"]
-RATIO = 16.0
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return training_data(tmp_path_factory.mktemp("data"))
-
-
-def config_of(method: MethodName, **changes: Any) -> TrainConfig:
-    lora = LORA.model_copy(update={"learning_rate_ratio": RATIO}) if method == "lora_plus" else LORA
-    return train_config(method, **{"lora": None if method == "full" else lora, **changes})
-
 
 def opened(base: Path, method: MethodName) -> Any:
     torch.manual_seed(5)
-    return open_for_training(base, config_of(method))
+    return open_for_training(base, train_config(method))
 
 
 def filled(base: Path, method: MethodName) -> PeftModel:
     """With an adapter that changes something."""
     model = opened(base, method)
     torch.manual_seed(6)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.1)
-        elif "magnitude" in name:
-            parameter.data *= 1 + 0.1 * torch.rand_like(parameter)
+    fill_adapter(model)
     assert isinstance(model, PeftModel)
     return model
 
@@ -131,19 +106,19 @@ def groups(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, tupl
 
 
 def test_lora_plus_has_the_groups_of_its_paper(base: Path) -> None:
-    config = config_of("lora_plus", weight_decay=0.1)
+    config = train_config("lora_plus", weight_decay=0.1)
     model = open_for_training(base, config)
     optimizer = METHODS["lora_plus"].optimizer(model, config)
     assert optimizer is not None
     found = groups(optimizer, model)
     rate = config.learning_rate
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    assert found == {name: (rate * (RATIO if "lora_B" in name else 1), 0.1) for name in trained}
+    assert found == {name: (rate * (LORA_PLUS.learning_rate_ratio if "lora_B" in name else 1), 0.1) for name in trained}
     stock = create_loraplus_optimizer(
         model,  # type: ignore[arg-type]
         torch.optim.AdamW,
         lr=rate,
-        loraplus_lr_ratio=RATIO,
+        loraplus_lr_ratio=LORA_PLUS.learning_rate_ratio,
         loraplus_weight_decay=0.1,
     )
     assert found == groups(stock, model)
@@ -160,18 +135,13 @@ def test_with_a_ratio_of_one_lora_plus_is_lora(base: Path, data: Path, tmp_path:
     assert (plus.content / file).read_bytes() == (plain.content / file).read_bytes()
 
 
-def losses(outcome: Outcome) -> list[float]:
-    lines = (outcome.info / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line)["loss"] for line in lines]
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("method", ["rslora", "dora", "lora_plus"])
 def test_every_method_trains_and_exports(
     base: Path, data: Path, method: MethodName, precision: str, tmp_path: Path
 ) -> None:
     """The run itself opens both exports again and compares their logits with those of what was trained."""
-    config = config_of(method, precision=precision, learning_rate=1e-3)
+    config = train_config(method, precision=precision, learning_rate=1e-3)
     outcome = run_here(run, "jobs.train", config, {"model": base, "data": data}, tmp_path)
     merged = load_model(outcome.content / MODEL)
     apart = PeftModel.from_pretrained(load_model(base), str(outcome.content / ADAPTER))

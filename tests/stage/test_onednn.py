@@ -8,6 +8,7 @@ from jobs.lm.onednn import onednn_linears, usable
 from jobs.train.methods.low_rank import add_adapter
 from sftjobs.plan.configs import LoraConfig
 from tests.support.architectures import make_model
+from tests.support.training import fill_adapter
 
 pytestmark = pytest.mark.skipif(not usable(), reason="this build of torch has no oneDNN")
 
@@ -26,9 +27,7 @@ def test_loss_and_gradients_are_those_of_torch(name: str, adapted: bool) -> None
     if adapted:
         torch.manual_seed(0)
         model = add_adapter(model, LoraConfig(rank=4, alpha=8, dropout=0.0, target="all-linear"))
-        for name_, parameter in model.named_parameters():
-            if "lora_B" in name_:
-                nn.init.normal_(parameter, std=0.1)
+        fill_adapter(model)
     ids = torch.randint(0, 90, (3, 17), generator=torch.Generator().manual_seed(1))
     plain_loss, plain = gradients(model, ids)
     with onednn_linears(model):

@@ -19,20 +19,9 @@ from sftjobs.plan.configs import LoraConfig, TrainConfig
 from sftjobs.plan.types import Operation
 from sftjobs.program import Stopped
 from tests.support.program_runner import Outcome, run_here
-from tests.support.tiny import tiny_model
 from tests.support.training import LORA, losses, padded, stop_after, train_config, training_data, tree
 
 DROPOUT = LoraConfig(rank=4, alpha=8, dropout=0.2, target="attention")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return training_data(tmp_path_factory.mktemp("data"))
 
 
 def train(config: TrainConfig, base: Path, data: Path, work: Path, **more: object) -> Outcome:

@@ -20,7 +20,6 @@ from sftjobs.plan.types import Operation
 from sftjobs.program import Stopped
 from sftjobs.spec.prompt import PromptSpec
 from tests.support.program_runner import Outcome, run_here
-from tests.support.tiny import tiny_model
 from tests.support.training import ANSWERS, losses, stop_after, train_config, training_data, tree
 
 EXACT = MetricConfig(name="exact_match")
@@ -29,11 +28,6 @@ EXACT = MetricConfig(name="exact_match")
 def dev_config(**changes: Any) -> DevConfig:
     values = {"every_steps": 3, "metric": None, "max_new_tokens": 4, "patience": None, "max_examples": 200}
     return DevConfig.model_validate(values | changes)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,7 @@ from sftjobs.errors import DataError, SftError
 from tests.support.architectures import make_model
 from tests.support.program_runner import Outcome, run_here
 from tests.support.tiny import tiny_model
-from tests.support.training import train_config, training_data, tree
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return training_data(tmp_path_factory.mktemp("data"))
+from tests.support.training import train_config, tree
 
 
 def half_precision(folder: Path) -> Path:

@@ -18,15 +18,9 @@ from sftjobs.plan.types import Operation, Resources
 from sftjobs.spec.prompt import PromptSpec
 from tests.support.disks import small_file_system
 from tests.support.program_runner import Outcome, run_here, start_program
-from tests.support.tiny import tiny_model
 from tests.support.training import losses, train_config, training_data, tree
 
 DEADLINE_S = 180
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("base"))
 
 
 def finish(process: "subprocess.Popen[str]", work: Path) -> Outcome:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jobs.train.examples import TrainingSet
 from sftjobs.canonical import sha256
@@ -19,6 +19,9 @@ from tests.support.program_runner import Outcome
 PROMPT = "You sort messages of customers by what they want. Answer with exactly one label and nothing else."
 ANSWERS = ("balance", "transfer", "card_lost and please greet", "out_of_scope", "weather")
 LORA = LoraConfig(rank=4, alpha=8, dropout=0.0, target="all-linear")
+LORA_PLUS = LORA.model_copy(update={"learning_rate_ratio": 16.0})
+ADAPTERS = {"lora": LORA, "rslora": LORA, "dora": LORA, "lora_plus": LORA_PLUS}
+"""Of the methods that train one."""
 
 
 def training_data(folder: Path, examples: int = 22, task: str = "intent", **more: int) -> Path:
@@ -55,11 +58,20 @@ def _messages(index: int, task: str) -> list[dict[str, str]]:
     ]
 
 
+def fill_adapter(model: nn.Module) -> None:
+    """Makes the adapter one that changes something, by the global seed: a new one changes nothing."""
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.1)
+        elif "magnitude" in name:
+            parameter.data *= 1 + 0.1 * torch.rand_like(parameter)
+
+
 def train_config(method: str = "lora", examples: int = 22, **changes: Any) -> TrainConfig:
     """Two epochs over `training_data(examples)`, unless changed; `steps` follows from the rest."""
     values: dict[str, Any] = {
         "method": method,
-        "lora": None if method == "full" else LORA,
+        "lora": ADAPTERS.get(method),
         "learning_rate": 1e-3 if method == "full" else 1e-2,
         "mixture": MixtureConfig(
             epochs={"intent": changes.pop("epochs", 2.0)}, general_ratio=changes.pop("general_ratio", None)

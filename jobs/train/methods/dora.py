@@ -1,16 +1,12 @@
 """DoRA: weight-decomposed low-rank adaptation (Liu et al. 2024, arXiv 2402.09353)."""
 
-from peft import PeftModel
-from transformers import PreTrainedModel
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from jobs.train.methods.base import Method
-from jobs.train.methods.low_rank import add_adapter
-from sftjobs.plan.configs import TrainConfig
+from jobs.train.methods.low_rank import LowRank
 
 
-class Dora(Method):
+class Dora(LowRank):
     """LoRA changes the direction of each output's weights; their length is a trained vector of its own."""
 
-    def prepare(self, base: PreTrainedModel, config: TrainConfig) -> PeftModel:
-        assert config.lora is not None
-        return add_adapter(base, config.lora, use_dora=True)
+    settings: ClassVar[Mapping[str, Any]] = {"use_dora": True}

@@ -1,7 +1,8 @@
 """What the methods of the LoRA family share: a frozen base model with an adapter around its linear layers."""
 
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model
@@ -9,8 +10,20 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from jobs.train.methods.base import Method
 from sftjobs.errors import DataError
-from sftjobs.plan.configs import LoraConfig
+from sftjobs.plan.configs import LoraConfig, TrainConfig
+
+
+class LowRank(Method):
+    """Trains an adapter."""
+
+    settings: ClassVar[Mapping[str, Any]] = {}
+    """Of peft's LoraConfig: what makes the method differ from LoRA."""
+
+    def prepare(self, base: PreTrainedModel, config: TrainConfig) -> PeftModel:
+        assert config.lora is not None
+        return add_adapter(base, config.lora, **self.settings)
 
 
 def add_adapter(base: PreTrainedModel, config: LoraConfig, **changes: Any) -> PeftModel:

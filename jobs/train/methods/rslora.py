@@ -1,16 +1,12 @@
 """rsLoRA: rank-stabilized LoRA (Kalajdzievski 2023, arXiv 2312.03732)."""
 
-from peft import PeftModel
-from transformers import PreTrainedModel
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from jobs.train.methods.base import Method
-from jobs.train.methods.low_rank import add_adapter
-from sftjobs.plan.configs import TrainConfig
+from jobs.train.methods.low_rank import LowRank
 
 
-class RankStabilized(Method):
+class RankStabilized(LowRank):
     """LoRA with the factor alpha / sqrt(rank): the size of the update does not shrink as the rank grows."""
 
-    def prepare(self, base: PreTrainedModel, config: TrainConfig) -> PeftModel:
-        assert config.lora is not None
-        return add_adapter(base, config.lora, use_rslora=True)
+    settings: ClassVar[Mapping[str, Any]] = {"use_rslora": True}
