@@ -16,6 +16,7 @@ AGENT = (
     "after-inputs",
     "after-ranks-start",
     "after-checkpoint-files",
+    "after-checkpoint-part",
     "after-checkpoint-commit",
     "after-ranks-end",
     "after-content",

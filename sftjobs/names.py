@@ -30,6 +30,8 @@ ENV_WORKDIR = "SFTJOBS_WORKDIR"
 """Scratch folder of this attempt."""
 ENV_TERMINATION_LOG = "SFTJOBS_TERMINATION_LOG"
 """File for the one-line termination message; `/dev/termination-log` in a pod."""
+ENV_LEADER = "SFTJOBS_LEADER"
+"""host:port at which the agent of node 0 listens, where an attempt has several nodes."""
 ENV_NODE_RANK = "JOB_COMPLETION_INDEX"
 """Set by Kubernetes on Indexed Jobs, and by the process backend."""
 ENV_JOB_NAME = "SFTJOBS_JOB"
@@ -80,6 +82,8 @@ ANNOTATION_RUN_HASH = "sftjobs.dev/run-hash"
 """On the anchor: SHA-256 of run.yaml. A release is one run; `helm upgrade` may change only the cluster's part."""
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 LABEL_QUEUE_PRIORITY = "kueue.x-k8s.io/priority-class"
+AGENT_PORT = 29400
+"""Where the agent of node 0 listens in its pod; ranks meet at a port that it finds free."""
 TERMINATION_LOG = "/dev/termination-log"
 SCRATCH_MOUNT = "/scratch"
 CACHE_MOUNT = "/cache"
@@ -175,8 +179,17 @@ def step_folder(step: int) -> str:
     return f"step-{step:08d}"
 
 
+HOLD = ".hold"
+"""File below ENV_CHECKPOINTS: two checkpoints wait for their upload, so the clock is no reason to save another one."""
+
+
 def rank_folder(rank: int) -> str:
     return f"rank-{rank:05d}"
+
+
+def node_part(node: int) -> str:
+    """Below a checkpoint's prefix: what one node has uploaded of it."""
+    return f"node-{node:05d}.json"
 
 
 def run_prefix(run_id: str) -> str:

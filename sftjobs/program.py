@@ -75,6 +75,11 @@ class Program:
             with self._progress.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
+    @property
+    def may_save(self) -> bool:
+        """False while two checkpoints wait for their upload: the clock is no reason to save another one then."""
+        return not (self.checkpoints / names.HOLD).exists()
+
     def new_checkpoint(self, step: int) -> Path:
         """A fresh temporary folder for this rank's part of the checkpoint of `step`; see `finish_checkpoint`."""
         folder = self.checkpoints / names.step_folder(step) / f".tmp-{names.rank_folder(self.rank)}"

@@ -20,6 +20,9 @@ from sftjobs.model import Document
 from sftjobs.plan.configs import TrainConfig
 from sftjobs.program import Program, Stopped
 
+SAVE_SHARE = 0.05
+"""Of the time, at most this share goes into saving by the clock."""
+
 
 class StepEdge(TrainerCallback):
     """One per training; `history` and `looks` hold everything, what was before a resume included."""
@@ -55,6 +58,8 @@ class StepEdge(TrainerCallback):
         self._checkpoints = [header.step] if header else []
         """Steps at which a checkpoint was made, as far as this attempt knows."""
         self._learning_rate = 0.0
+        self._save_s = 0.0
+        """Wall time of the last save."""
         self._saved_at = self._edge_at = time.monotonic()
         self._metrics = program.info / "metrics.jsonl"
         if program.resume is not None and header is not None:
@@ -113,6 +118,7 @@ class StepEdge(TrainerCallback):
         # What comes before a checkpoint is what a resumed training has to know: guards and looks come first.
         self._guards.check_steps(self.history, self.over, self._checkpoints)
         if stop or save:
+            began = time.monotonic()
             checkpoint.save(
                 self._program,
                 parts["model"],
@@ -125,6 +131,7 @@ class StepEdge(TrainerCallback):
             )
             self._checkpoints.append(state.global_step)
             self._saved_at = self._edge_at = time.monotonic()
+            self._save_s = self._saved_at - began
         if stop:
             raise Stopped(f"saved after step {state.global_step} of {state.max_steps}")
         control.should_training_stop = control.should_training_stop or self.over
@@ -200,7 +207,8 @@ class StepEdge(TrainerCallback):
 
     def _agree(self) -> tuple[bool, bool]:
         """Whether to stop (if any rank was asked to) and whether to save (by the clock of rank 0)."""
-        due = time.monotonic() - self._saved_at >= self._program.plan.operation.checkpoint_every_s
+        every_s = max(self._program.plan.operation.checkpoint_every_s, self._save_s / SAVE_SHARE)
+        due = time.monotonic() - self._saved_at >= every_s and self._program.may_save
         stop, save = self._votes(self._program.stop_requested, due and self._program.rank == 0)
         return stop, save
 

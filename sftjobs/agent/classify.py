@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sftjobs.agent.group.base import GroupEnded
+from sftjobs.agent.stop import StopRequested
 from sftjobs.attempts import EXIT_CLASS, Termination
 from sftjobs.errors import SftError
 from sftjobs.names import Exit
@@ -48,6 +50,12 @@ def first_failure(ends: list[RankEnd], stopping: bool) -> RankEnd | None:
     fine = {0, int(Exit.STOPPED), -signal.SIGTERM} if stopping else {0}
     failed = [end for end in ends if end.code not in fine]
     return min(failed, key=lambda end: (end.code == Exit.INFRASTRUCTURE, end.seen, end.rank), default=None)
+
+
+def is_complaint(ends: list[RankEnd], stopping: bool) -> bool:
+    """True if the first rank to fail only said that it cannot reach another one."""
+    worst = first_failure(ends, stopping)
+    return worst is not None and worst.code == Exit.INFRASTRUCTURE
 
 
 def classify(ends: list[RankEnd], *, stopping: bool, oom: bool) -> Termination | None:
@@ -101,6 +109,10 @@ def _signal_name(number: int) -> str:
 
 def of_error(error: Exception) -> Termination:
     """What an exception of the agent itself means."""
+    if isinstance(error, GroupEnded):
+        return error.termination
+    if isinstance(error, StopRequested):
+        return Termination(failure="stopped", code=Exit.STOPPED, message="stopped on request, with nothing to save")
     if isinstance(error, SftError):
         return Termination(failure=EXIT_CLASS[error.exit_code], code=error.exit_code, message=str(error))
     if isinstance(error, OSError):  # a full disk, most of all; another machine may have room

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from sftjobs import names
 from sftjobs.attempts import Intent
+from sftjobs.canonical import sha256
 from sftjobs.errors import DataError, NotFoundError
 from sftjobs.plan.types import StagePlan
 from sftjobs.spec.run import StoreSpec
@@ -26,6 +27,10 @@ class AgentEnvironment:
     node_rank: int
     workdir: Path
     termination_log: Path
+    leader: tuple[str, int] = ("127.0.0.1", 0)
+    """Where the agent of node 0 listens, if there are several nodes."""
+    nonce: str = ""
+    """SHA-256 of the attempt's intent; the agents of a group know each other by it."""
 
     @property
     def what(self) -> str:
@@ -56,7 +61,16 @@ def read_environment(environ: Mapping[str, str]) -> AgentEnvironment:
         node_rank=_number(environ, names.ENV_NODE_RANK) if names.ENV_NODE_RANK in environ else 0,
         workdir=Path(environ[names.ENV_WORKDIR]).absolute(),
         termination_log=termination_log(environ),
+        leader=_leader(environ),
     )
+
+
+def _leader(environ: Mapping[str, str]) -> tuple[str, int]:
+    text = environ.get(names.ENV_LEADER, "127.0.0.1:0")
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise DataError(f"{names.ENV_LEADER}: {text!r} is not host:port")
+    return host, int(port)
 
 
 def _number(environ: Mapping[str, str], name: str) -> int:
@@ -70,8 +84,11 @@ def termination_log(environ: Mapping[str, str]) -> Path:
     return Path(environ.get(names.ENV_TERMINATION_LOG) or names.TERMINATION_LOG)
 
 
-def read_plan(store: Store, environment: AgentEnvironment) -> StagePlan:
-    """The stage plan of this attempt. Raises DataError if the controller has not recorded the attempt."""
+def read_plan(store: Store, environment: AgentEnvironment) -> tuple[AgentEnvironment, StagePlan]:
+    """The stage plan of this attempt, and the environment with the attempt's nonce.
+
+    Raises DataError if the controller has not recorded the attempt, or if this node is none of the plan's.
+    """
     name = names.intent(environment.run_id, environment.stage, environment.attempt)
     try:
         body = store.get(name).body
@@ -85,12 +102,12 @@ def read_plan(store: Store, environment: AgentEnvironment) -> StagePlan:
         raise DataError(
             f"{store.uri}/{name}: {place}: {first['msg']}; was it written by a newer version of sftjobs?"
         ) from None
-    if plan.resources.nodes > 1:
-        raise DataError(
-            f"resources.{plan.kind}.nodes: {plan.resources.nodes}: several nodes are not supported yet; "
-            "set it to 1 and use processes_per_node"
-        )
-    return plan
+    nodes = plan.resources.nodes
+    if environment.node_rank >= nodes:
+        raise DataError(f"{names.ENV_NODE_RANK}: {environment.node_rank}, but the plan has {nodes} node(s)")
+    if nodes > 1 and environment.leader[1] == 0:
+        raise DataError(f"{names.ENV_LEADER} is not set, and the plan has {nodes} nodes: write host:port of node 0")
+    return replace(environment, nonce=sha256(body)), plan
 
 
 def known_secrets(plan: StagePlan | None, store: StoreSpec, environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -5,7 +5,7 @@
     SFTJOBS_STORE='{"uri": "/data/store"}' SFTJOBS_RUN_ID=... SFTJOBS_STAGE=data SFTJOBS_ATTEMPT=0 \
         SFTJOBS_WORKDIR=/tmp/work SFTJOBS_TERMINATION_LOG=/tmp/termination python -m sftjobs.agent
 
-`attempt.py` has the part that works on the stage key.
+`lead.py` and `follow.py` have the part that works on the stage key: on node 0, and on the others.
 """
 
 import os
@@ -15,9 +15,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from sftjobs.agent.attempt import Attempt
 from sftjobs.agent.classify import of_error
 from sftjobs.agent.environment import AgentEnvironment, known_secrets, read_environment, read_plan, termination_log
+from sftjobs.agent.follow import FollowingAttempt
+from sftjobs.agent.group.base import GroupEnded
+from sftjobs.agent.lead import LeadingAttempt
 from sftjobs.agent.logs import Log, Shipper
 from sftjobs.agent.stop import Stop, StopRequested
 from sftjobs.agent.termination import write_termination
@@ -41,7 +43,7 @@ def main() -> int:
     try:
         environment = read_environment(os.environ)
         store = open_store(environment.store, Path.cwd())
-        plan = read_plan(store, environment)
+        environment, plan = read_plan(store, environment)
         if stages.read_commit(store, plan.kind, plan.key) is not None:
             termination = Termination(failure="committed", code=Exit.COMMITTED, message="was committed already")
         else:
@@ -65,7 +67,8 @@ def _logged(environment: AgentEnvironment, store: Store, plan: StagePlan, stop: 
     started = time.monotonic()
     try:
         try:
-            termination = Attempt(environment, store, plan, stop, log).run()
+            attempt = LeadingAttempt if environment.node_rank == 0 else FollowingAttempt
+            termination = attempt(environment, store, plan, stop, log).run()
         except Exception as error:
             termination = explained(error, log.say)
         termination = termination.model_copy(update={"message": log.redacted(termination.message)})
@@ -79,9 +82,7 @@ def _logged(environment: AgentEnvironment, store: Store, plan: StagePlan, stop: 
 
 def explained(error: Exception, say: Callable[[str], None]) -> Termination:
     """What an exception means. Only one that nobody foresaw is shown with its traceback."""
-    if isinstance(error, StopRequested):
-        return Termination(failure="stopped", code=Exit.STOPPED, message="stopped on request, with nothing to save")
-    if not isinstance(error, SftError | OSError):
+    if not isinstance(error, SftError | OSError | StopRequested | GroupEnded):
         say("".join(traceback.format_exception(error)).rstrip())
     return of_error(error)
 

@@ -70,13 +70,28 @@ class Ranks:
             item.process.wait()
 
 
-def start(plan: StagePlan, workdir: Workdir, resume: Path | None, log: Log, environ: Mapping[str, str]) -> Ranks:
-    """Start `python -m <program>` once per rank. Call it from the main thread: the ranks are tied to its life."""
+@dataclass(frozen=True)
+class Meeting:
+    """Where rank 0 listens for the others."""
+
+    address: str
+    port: int
+
+
+def start(
+    plan: StagePlan,
+    node: int,
+    workdir: Workdir,
+    resume: Path | None,
+    log: Log,
+    environ: Mapping[str, str],
+    meeting: Meeting,
+) -> Ranks:
+    """Start `python -m <program>` for every rank of a node. From the main thread: the ranks are tied to its life."""
     world = plan.resources.world_size
-    port = environ.get("MASTER_PORT") or str(_free_port())
     command = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), sys.executable, "-m", plan.program]
     started: list[Rank] = []
-    for rank in range(plan.resources.processes_per_node):
+    for local, rank in enumerate(plan.resources.ranks_of(node)):
         error_file = workdir.error_file(rank)
         process = subprocess.Popen(
             command,
@@ -84,7 +99,7 @@ def start(plan: StagePlan, workdir: Workdir, resume: Path | None, log: Log, envi
             env={
                 **_inherited(environ),
                 **_contract(workdir, resume),
-                **_torchrun(plan, rank, environ.get("MASTER_ADDR", "127.0.0.1"), port),
+                **_torchrun(plan, node, local, meeting),
                 "TORCHELASTIC_ERROR_FILE": str(error_file),
             },
             stdin=subprocess.DEVNULL,
@@ -117,16 +132,16 @@ def _contract(workdir: Workdir, resume: Path | None) -> dict[str, str]:
     return contract if resume is None else {**contract, names.ENV_RESUME: str(resume)}
 
 
-def _torchrun(plan: StagePlan, rank: int, address: str, port: str) -> dict[str, str]:
+def _torchrun(plan: StagePlan, node: int, local: int, meeting: Meeting) -> dict[str, str]:
     """What torchrun sets, and what makes results depend on the plan instead of the machine."""
     return {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
+        "RANK": str(plan.resources.ranks_of(node)[local]),
+        "LOCAL_RANK": str(local),
         "WORLD_SIZE": str(plan.resources.world_size),
         "LOCAL_WORLD_SIZE": str(plan.resources.processes_per_node),
-        "GROUP_RANK": "0",
-        "MASTER_ADDR": address,
-        "MASTER_PORT": port,
+        "GROUP_RANK": str(node),
+        "MASTER_ADDR": meeting.address,
+        "MASTER_PORT": str(meeting.port),
         "OMP_NUM_THREADS": str(plan.resources.threads_per_process),
         "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads of two ranks on the same cores cost a factor
         "PYTHONHASHSEED": "0",
@@ -135,8 +150,9 @@ def _torchrun(plan: StagePlan, rank: int, address: str, port: str) -> dict[str, 
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port where nobody listens on this machine now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         port: int = probe.getsockname()[1]
         return port

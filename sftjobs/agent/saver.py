@@ -1,4 +1,7 @@
-"""Upload checkpoints while the program goes on. One at a time, the newest first: what is superseded is dropped."""
+"""Upload checkpoints while the program goes on. One at a time, the newest first: what is superseded is dropped.
+
+With several nodes it is node 0 that says which step is next, so that all of them bring parts of the same one.
+"""
 
 import shutil
 import threading
@@ -7,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sftjobs import names
+from sftjobs.agent.group.base import GroupEnded
+from sftjobs.agent.group.leader import Leader
 from sftjobs.agent.logs import Log
 from sftjobs.artifact import checkpoints
+from sftjobs.artifact.checkpoints import Place
 from sftjobs.errors import SftError, StoreConfigError, StoreError
-from sftjobs.plan.types import StagePlan
-from sftjobs.store.base import Store
+from sftjobs.plan.types import Resources
 
 POLL_S = 0.2
 FIRST_PAUSE_S = 1.0
@@ -28,19 +33,20 @@ class Saver:
 
     def __init__(
         self,
-        store: Store,
-        plan: StagePlan,
-        incarnation: int,
+        place: Place,
+        resources: Resources,
         folder: Path,
         newest: int | None,
         log: Log,
+        group: Leader,
         on_commit: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store = store
-        self._plan = plan
-        self._incarnation = incarnation
+        self._place = place
+        self._resources = resources
+        self._ranks = resources.ranks_of(0)
         self._folder = folder
         self._log = log
+        self._group = group
         self._on_commit = on_commit
         self.newest = newest
         """Step of the newest committed checkpoint of the stage key that this attempt knows of."""
@@ -83,52 +89,70 @@ class Saver:
     def _due(self) -> int | None:
         """The newest complete checkpoint, if it is not committed yet. Older ones are deleted here."""
         self._tidy()
-        world = self._plan.resources.world_size
-        for step in checkpoints.complete_steps(self._folder, world):
+        for step in checkpoints.complete_steps(self._folder, self._ranks):
             if step not in self._refused:
                 return step if self.newest is None or step > self.newest else None
         return None
 
     def _tidy(self) -> None:
-        """The disk is sized for two checkpoints: the one that is being uploaded and the newest."""
+        """The disk is sized for two checkpoints: the one that is being uploaded and the newest.
+
+        While both are there, the program is asked not to save by the clock: it would only be superseded.
+        """
         self._tidied = time.monotonic()
-        complete = checkpoints.complete_steps(self._folder, self._plan.resources.world_size)
+        complete = checkpoints.complete_steps(self._folder, self._ranks)
         for index, step in enumerate(complete):
             committed = self.newest is not None and step <= self.newest
             if step != self._uploading and (index > 0 or committed):
                 shutil.rmtree(self._folder / names.step_folder(step), ignore_errors=True)
+        waits = self._uploading is not None and any(step > self._uploading for step in complete)
+        hold = self._folder / names.HOLD
+        if waits:
+            hold.touch()
+        else:
+            hold.unlink(missing_ok=True)
 
     def _save(self, step: int) -> bool:
         """Upload one; False if it should be tried again later."""
-        plan, started = self._plan, time.monotonic()
+        place, started = self._place, time.monotonic()
         self._uploading = step
         try:
-            folder = self._folder / names.step_folder(step)
-            commit = checkpoints.upload(
-                self._store, plan.kind, plan.key, self._incarnation, folder, plan.resources.world_size, self._on_bytes
-            )
+            self._group.order(step)
+            checkpoints.upload_part(place, self._folder / names.step_folder(step), 0, self._ranks, self._on_bytes)
+            problems = self._group.uploaded(step, self._check)
+            if problems:
+                self._refuse(step, "; ".join(problems))
+                return True
+            size = checkpoints.commit(place, step, self._resources.world_size, self._resources.nodes)
             self.newest = step
             self._on_commit()
-            mib = sum(file.size for file in commit.files) / 2**20
-            self._log.say(f"checkpoint of step {step}: {mib:.1f} MiB uploaded in {time.monotonic() - started:.1f} s")
-            checkpoints.prune(self._store, plan.kind, plan.key, newest=step)
+            self._log.say(
+                f"checkpoint of step {step}: {size / 2**20:.1f} MiB uploaded in {time.monotonic() - started:.1f} s"
+            )
+            checkpoints.prune(place.store, place.kind, place.key, newest=step)
+        except GroupEnded as ended:  # the supervisor hears it, too
+            self._log.say(f"checkpoint of step {step} is not complete in the store: {ended}")
+            self._aborted.set()
         except _Aborted:
             return False
         except (StoreConfigError, OSError) as error:
-            self._refuse(step, error)
+            self._refuse(step, str(error))
         except StoreError as error:
             self._log.say(f"checkpoint of step {step}: will be tried again: {error}")
             return False
         except SftError as error:
-            self._refuse(step, error)
+            self._refuse(step, str(error))
         finally:
             self._uploading = None
         return True
 
-    def _refuse(self, step: int, error: Exception) -> None:
+    def _refuse(self, step: int, problem: str) -> None:
         """A checkpoint that cannot be stored costs safety, not the run."""
         self._refused.add(step)
-        self._log.say(f"checkpoint of step {step} is not stored: {error}")
+        self._log.say(f"checkpoint of step {step} is not stored: {problem}")
+
+    def _check(self) -> None:
+        self._on_bytes(0)
 
     def _on_bytes(self, _count: int) -> None:
         if self._aborted.is_set():

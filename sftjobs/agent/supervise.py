@@ -2,15 +2,17 @@
 
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sftjobs.agent.classify import Cause, RankEnd, first_failure, read_error
+from sftjobs.agent.group.base import Group
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.logs import Log
 from sftjobs.agent.progress import Progress
 from sftjobs.agent.ranks import Ranks
 from sftjobs.agent.stop import Stop
-from sftjobs.artifact.lease import Lease
+from sftjobs.attempts import Termination
 from sftjobs.plan.types import Operation
 
 POLL_S = 0.02
@@ -32,6 +34,8 @@ class Outcome:
     ends: list[RankEnd]
     stopping: bool
     """The ranks had been asked to stop."""
+    elsewhere: Termination | None = None
+    """How the attempt ended on another node, if that is why it ended here."""
 
 
 @dataclass
@@ -42,9 +46,11 @@ class Supervisor:
     operation: Operation
     progress: Progress
     stop: Stop
-    lease: Lease
+    lost: Callable[[], bool]
+    """Whether the LEASE was lost."""
     heart: Heart
     log: Log
+    group: Group
 
     def watch(self) -> Outcome:
         """Returns when no rank runs any more, whatever the reason."""
@@ -59,7 +65,13 @@ class Supervisor:
                     return Outcome("ended", ends, asked)
                 if first_failure(ends, asked) is not None:
                     return self._peers_gone(seen, asked)
-                if self.lease.lost:
+                news = self.group.news()
+                if news.end is not None:
+                    self.log.say(f"the attempt has ended on another node: {news.end.message}")
+                    return Outcome("ended", ends, asked, news.end)
+                if news.dump:
+                    self._dump_stacks()
+                if self.lost():
                     self.log.say("the LEASE was lost: somebody else works on this stage; stopping the program")
                     return Outcome("lost", ends, asked)
                 if self.stop.requested and not asked:
@@ -68,7 +80,7 @@ class Supervisor:
                 if asked and self._no_time_left():
                     self.log.say("no time left to save: ending the program by force")
                     return Outcome("ended", self._forced(ends), asked)
-                if not asked and self.progress.silent_s > self._patience_s():
+                if self.group.watches_progress and not asked and self.progress.silent_s > self._patience_s():
                     return self._hang(seen)
                 time.sleep(POLL_S)
         finally:
@@ -95,10 +107,12 @@ class Supervisor:
         while self.ranks.running() and time.monotonic() < deadline:
             self._ends(seen)
             time.sleep(POLL_S)
-        return Outcome("ended", self._ends(seen), asked)
+        # Ranks agree on stopping; what another node was asked may be known here only now.
+        return Outcome("ended", self._ends(seen), asked or self.stop.requested)
 
     def _ask_to_stop(self) -> None:
         self.heart.say("saving", "asked to stop")
+        self.group.ask_to_stop()
         self.log.say(f"asked to stop: the program may save for {self.operation.grace_s} s")
         self.ranks.signal(signal.SIGTERM)
 
@@ -111,11 +125,15 @@ class Supervisor:
         rest = [item.rank for item in self.ranks.ranks if item.rank not in ended]
         return ends + [RankEnd(rank, -signal.SIGTERM, time.monotonic()) for rank in rest]
 
+    def _dump_stacks(self) -> None:
+        self.ranks.signal(signal.SIGUSR1)
+        self.ranks.wait(DUMP_S)
+
     def _hang(self, seen: dict[int, float]) -> Outcome:
         """Stacks of all ranks into the log, then TERM, then KILL."""
         self.log.say(f"no progress for {self.progress.silent_s:.0f} s: stacks of all ranks follow")
-        self.ranks.signal(signal.SIGUSR1)
-        self.ranks.wait(DUMP_S)
+        self.group.ask_for_stacks()
+        self._dump_stacks()
         self.ranks.signal(signal.SIGTERM)
         self.ranks.wait(min(WAKE_S, self.operation.grace_s))
         return Outcome("hang", self._ends(seen), stopping=True)

@@ -30,6 +30,8 @@ def environment(folder: JobFolder, index: int, outside: Mapping[str, str]) -> di
     container = folder.pod["containers"][0]
     paths = _paths(folder, index, container)
     own = {item["name"]: _value(item, paths, outside) for item in container["env"]}
+    if names.ENV_LEADER in own:  # there are no pods with names here, and other Jobs on the same machine
+        own[names.ENV_LEADER] = f"127.0.0.1:{folder.port}"
     return {**outside, **own, names.ENV_NODE_RANK: str(index), "PYTHONPATH": _python_path(outside)}
 
 

@@ -3,6 +3,7 @@
 <work>/jobs/<run id>/<job name>/job.json       the Job dict; create-only
                                 delete.json    until when it may stop by itself; replaced by an earlier end
                                 ended.json     its final status; create-only
+                                port           where the agent of node 0 listens, with several nodes
                                 <index>/pid    process id, written by the process before it becomes the agent
                                 <index>/termination, output.log, volumes/<name>/
 """
@@ -11,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,16 @@ class JobFolder:
         """Process id of the agent; None while it is not known yet."""
         text = _read(self.index(index) / "pid")
         return None if text is None else int(text)
+
+    @property
+    def port(self) -> int:
+        """Where the agent of node 0 listens; the same for every agent of the Job, whichever controller starts it."""
+        path = self.path / "port"
+        if not path.exists():
+            with socket.socket() as probe:
+                probe.bind(("", 0))
+                write_new(path, str(probe.getsockname()[1]).encode())
+        return int(path.read_text(encoding="utf-8"))
 
     def started(self) -> float | None:
         """Unix time at which the first agent started."""

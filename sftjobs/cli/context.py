@@ -137,11 +137,14 @@ def refuse_second_run(store: Store, name: str, run_id: str) -> None:
             )
 
 
-def refuse_several_nodes(loaded: Loaded) -> None:
-    """This version runs stages on one machine: say so before the data stage has worked. Raises SpecError."""
+def refuse_nodes_sharing_gpus(loaded: Loaded) -> None:
+    """On one machine the agents of all nodes would take the same GPUs. Raises SpecError."""
     path = "resources.train.nodes"
-    nodes = loaded.spec.resources.train.nodes
-    if nodes > 1:
+    wanted = loaded.spec.resources.train
+    if wanted.nodes > 1 and wanted.gpus_per_node:
         line = loaded.lines.of(path)
-        message = f"{nodes} nodes: this version trains on one; write 1 (several processes_per_node are possible)"
+        message = (
+            f"{wanted.nodes} nodes with GPUs need several machines, and --backend process has one; "
+            "write 1, or use --backend kubernetes"
+        )
         raise SpecError([Problem(str(loaded.path), line, path, message)])

@@ -9,7 +9,6 @@ from sftjobs.cli.context import (
     local_folder,
     plan_loaded,
     refuse_second_run,
-    refuse_several_nodes,
     store_spec,
     stored_store_spec,
 )
@@ -37,7 +36,6 @@ def run_on_cluster(
     helm = find_helm(chart, context)
     loaded = load_for_cluster(file)
     cluster = load_cluster(cluster_file)
-    refuse_several_nodes(loaded)
     api = connect(context, namespace)
     store = open_store(store_spec(loaded.spec), loaded.folder)
     with console(stderr=True).status("looking at the store"):

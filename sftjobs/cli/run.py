@@ -59,12 +59,12 @@ def _run_here(file: Path, form: str) -> int:
     import time
 
     from sftjobs import runs
-    from sftjobs.cli.context import owner, plan_file, refuse_second_run, refuse_several_nodes, store_spec
+    from sftjobs.cli.context import owner, plan_file, refuse_nodes_sharing_gpus, refuse_second_run, store_spec
     from sftjobs.cli.execute import execute
     from sftjobs.store.probe import probe
 
     planned = plan_file(file)
-    refuse_several_nodes(planned.loaded)
+    refuse_nodes_sharing_gpus(planned.loaded)
     with console(stderr=True).status("looking at the store"):
         probe(planned.store)
     who = owner(planned.spec.name, "process", file, time.time())

@@ -28,6 +28,9 @@ def variables(intent: Intent, settings: JobSettings) -> list[dict[str, Any]]:
         names.ENV_WORKDIR: names.SCRATCH_MOUNT,
         names.ENV_TERMINATION_LOG: names.TERMINATION_LOG,
     }
+    if intent.plan.resources.nodes > 1:  # the pods of an Indexed Job are named by their index, in the headless Service
+        host = f"{intent.job}-0.{names.service_name(intent.plan.run)}"
+        values[names.ENV_LEADER] = f"{host}:{names.AGENT_PORT}"
     if cluster.node_cache is not None:
         values |= {names.ENV_CACHE: names.CACHE_MOUNT, names.ENV_CACHE_GIB: str(cluster.node_cache.max_gib)}
     if mine.secret_env:

@@ -18,6 +18,7 @@ def operation(spec: RunSpec, **more: Any) -> Operation:
         hang_after_s=spec.limits.hang_after_s,
         stage_time_s=spec.limits.stage_time_s,
         grace_s=spec.limits.grace_s,
+        group_wait_s=spec.limits.group_wait_s,
         **more,
     )
 

@@ -101,6 +101,10 @@ class Resources(Document):
     def world_size(self) -> int:
         return self.nodes * self.processes_per_node
 
+    def ranks_of(self, node: int) -> range:
+        """The global ranks of a node."""
+        return range(node * self.processes_per_node, (node + 1) * self.processes_per_node)
+
     @property
     def device(self) -> Literal["cpu", "cuda"]:
         """What programs compute on."""
@@ -114,6 +118,8 @@ class Operation(Document):
     hang_after_s: int = 900
     stage_time_s: int = 86_400
     grace_s: int = 120
+    group_wait_s: int = 900
+    """How long the nodes of an attempt wait for each other before they begin."""
     batch_size: int = 16
     """Examples per generation batch (eval)."""
     report_to: list[str] = []

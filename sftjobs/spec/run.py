@@ -93,6 +93,8 @@ class LimitsSpec(Document):
     """Wall-clock limit of one attempt, seconds."""
     grace_s: Annotated[int, Field(ge=1)] = 120
     """Seconds between the request to stop and the end by force: time to save and upload a checkpoint."""
+    group_wait_s: Annotated[int, Field(ge=10)] = 900
+    """Seconds for which the nodes of one attempt wait for each other before they begin: for machines and images."""
 
 
 class RunSpec(Document):

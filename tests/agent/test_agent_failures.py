@@ -84,10 +84,21 @@ def test_a_program_that_does_not_exist(bench: AgentBench) -> None:
     assert "No module named jobs.nothing_here" in bench.log(plan)
 
 
-def test_several_nodes_are_refused(bench: AgentBench) -> None:
-    agent = bench.run(bench.plan(resources=Resources(nodes=2)))
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({}, "SFTJOBS_LEADER is not set, and the plan has 2 nodes: write host:port of node 0"),
+        ({names.ENV_LEADER: "node0"}, "SFTJOBS_LEADER: 'node0' is not host:port"),
+        (
+            {names.ENV_NODE_RANK: "2", names.ENV_LEADER: "node0:1"},
+            "JOB_COMPLETION_INDEX: 2, but the plan has 2 node(s)",
+        ),
+    ],
+)
+def test_a_node_that_does_not_know_its_group(bench: AgentBench, extra: dict[str, str], message: str) -> None:
+    agent = bench.run(bench.plan(resources=Resources(nodes=2)), extra=extra)
     assert agent.process.returncode == Exit.BAD_CONFIG
-    assert "several nodes are not supported yet" in agent.termination.message
+    assert message in agent.termination.message
 
 
 def test_an_attempt_that_nobody_planned(bench: AgentBench) -> None:

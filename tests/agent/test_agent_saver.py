@@ -1,21 +1,24 @@
 """The upload of checkpoints beside the program, and what happens when the LEASE is lost."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from sftjobs import names
 from sftjobs.agent import saver as saver_module
+from sftjobs.agent.group.leader import Leader
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.logs import Log
 from sftjobs.agent.progress import Progress
-from sftjobs.agent.ranks import start
+from sftjobs.agent.ranks import Meeting, free_port, start
 from sftjobs.agent.saver import Saver
 from sftjobs.agent.stop import Stop
 from sftjobs.agent.supervise import Supervisor
 from sftjobs.agent.workdir import Workdir
 from sftjobs.artifact import checkpoints
+from sftjobs.artifact.checkpoints import Place
 from sftjobs.artifact.lease import Lease
 from sftjobs.canonical import readable
 from sftjobs.errors import StoreError
@@ -36,7 +39,11 @@ class SlowStore(FolderStore):
 
     def upload(self, key: str, source: Path, on_bytes: OnBytes | None = None) -> str:
         self.begun.set()
-        assert self.gate.wait(20)
+        deadline = time.monotonic() + 20
+        while not self.gate.wait(0.05):
+            assert time.monotonic() < deadline
+            if on_bytes is not None:
+                on_bytes(0)
         if self.failures > 0:
             self.failures -= 1
             raise StoreError("away")
@@ -54,6 +61,13 @@ def make(folder: Path, step: int) -> None:
     (part / "state").write_text(str(step))
 
 
+def saving(
+    store: FolderStore, plan: StagePlan, folder: Path, newest: int | None, log: Log, incarnation: int = 1
+) -> Saver:
+    place = Place(store, plan.kind, plan.key, incarnation)
+    return Saver(place, plan.resources, folder, newest, log, Leader(1, "", 0, log.say, lambda: None))
+
+
 def steps(store: FolderStore, plan: StagePlan) -> list[int]:
     return [found.step for found in checkpoints.list_checkpoints(store, plan.kind, plan.key)]
 
@@ -61,10 +75,11 @@ def steps(store: FolderStore, plan: StagePlan) -> list[int]:
 def test_superseded_checkpoints_are_skipped(bench: AgentBench, tmp_path: Path, quiet: Log) -> None:
     plan, store, folder = bench.plan(), SlowStore(tmp_path / "slow"), tmp_path / "local"
     make(folder, 1)
-    saver = Saver(store, plan, 1, folder, None, quiet)
+    saver = saving(store, plan, folder, None, quiet)
     assert store.begun.wait(10)
     for step in (2, 3, 4):
         make(folder, step)
+    until(lambda: (folder / names.HOLD).exists(), "the program to be asked not to save any more")
     store.gate.set()
     until(lambda: saver.newest == 4, "the newest checkpoint")
     saver.finish(10)
@@ -80,7 +95,7 @@ def test_an_upload_is_tried_again(
     store.failures = 3
     store.gate.set()
     make(folder, 7)
-    saver = Saver(store, plan, 1, folder, None, quiet)
+    saver = saving(store, plan, folder, None, quiet)
     saver.finish(10)
     assert saver.newest == 7
     assert steps(store, plan) == [7]
@@ -89,7 +104,7 @@ def test_an_upload_is_tried_again(
 def test_what_is_older_than_the_resumed_one_is_not_uploaded(bench: AgentBench, tmp_path: Path, quiet: Log) -> None:
     plan, folder = bench.plan(), tmp_path / "local"
     make(folder, 3)
-    saver = Saver(bench.store, plan, 2, folder, 5, quiet)
+    saver = saving(bench.store, plan, folder, 5, quiet, incarnation=2)
     saver.finish(10)
     assert steps(bench.store, plan) == []
 
@@ -100,7 +115,7 @@ def test_a_checkpoint_that_cannot_be_stored_costs_only_itself(bench: AgentBench,
     make(folder, 1)
     make(folder, 2)
     (folder / names.step_folder(2) / names.rank_folder(0) / "link").symlink_to("/nowhere")
-    saver = Saver(bench.store, plan, 1, folder, None, Log([], said.append))
+    saver = saving(bench.store, plan, folder, None, Log([], said.append))
     until(lambda: b"checkpoint of step 2 is not stored" in b"".join(said), "the refusal")
     make(folder, 3)
     saver.finish(10)
@@ -117,10 +132,11 @@ def test_a_lost_lease_ends_the_program(bench: AgentBench, tmp_path: Path, quiet:
     lease.acquire()
     heart = Heart(bench.store, "heartbeat", progress)
     environ = {"PYTHONPATH": f"{REPOSITORY}:{PROGRAMS}", "TEST_AT_2": f"wait:{tmp_path}"}
-    ranks = start(plan, workdir, None, quiet, environ)
+    ranks = start(plan, 0, workdir, None, quiet, environ, Meeting("127.0.0.1", free_port()))
     until(lambda: (tmp_path / "reached-0").exists(), "step 2")
     bench.store.put("LEASE", b"somebody else's")
-    outcome = Supervisor(ranks, plan.operation, progress, Stop(), lease, heart, quiet).watch()
+    alone = Leader(1, "", 0, quiet.say, lambda: None)
+    outcome = Supervisor(ranks, plan.operation, progress, Stop(), lambda: lease.lost, heart, quiet, alone).watch()
     assert outcome.cause == "lost"
     assert not ranks.running()
     quiet.wait(5)

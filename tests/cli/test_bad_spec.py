@@ -158,8 +158,8 @@ def test_words_that_are_not_commands(sft: CliRun) -> None:
         assert said in answer.err
 
 
-def test_several_nodes_are_refused_before_any_work(sft: CliRun) -> None:
-    sft.write("run.yaml", RUN + "resources: {train: {nodes: 2}}\n")
+def test_nodes_that_would_share_gpus_are_refused_before_any_work(sft: CliRun) -> None:
+    sft.write("run.yaml", RUN + "resources: {train: {nodes: 2, gpus_per_node: 1}}\n")
     answer = sft("run")
     assert answer.code == Exit.BAD_CONFIG
-    assert "run.yaml:9: resources.train.nodes: 2 nodes: this version trains on one; write 1" in answer.err
+    assert "run.yaml:9: resources.train.nodes: 2 nodes with GPUs need several machines" in answer.err

@@ -9,6 +9,7 @@ import pytest
 
 from sftjobs import names
 from sftjobs.artifact import checkpoints
+from sftjobs.artifact.checkpoints import Place
 from sftjobs.names import Exit
 from sftjobs.store.folder import FolderStore
 from tests.support.cli_run import RUN, CliRun
@@ -125,7 +126,9 @@ def test_a_checkpoint_from_another_config(done: CliRun, tmp_path: Path) -> None:
     header = {"format": 2, "key": "f" * 64, "step": 1, "world_size": 1, "history": [], "looks": []}
     (part / "checkpoint.json").write_text(json.dumps(header), "utf-8")
     store = FolderStore(done.folder / ".sftjobs")
-    checkpoints.upload(store, "train", key, 1, part.parent, 1)
+    place = Place(store, "train", key, 1)
+    checkpoints.upload_part(place, part.parent, 0, [0])
+    checkpoints.commit(place, 1, world_size=1, nodes=1)
     answer = done("resume", run_id)
     assert answer.code == Exit.RUN_FAILED
     assert (

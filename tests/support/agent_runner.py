@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from sftjobs import names
+from sftjobs.agent.ranks import free_port
 from sftjobs.artifact import stages
 from sftjobs.artifact.digest import artifact_digest, hash_file
 from sftjobs.attempts import Heartbeat, Intent, Termination
@@ -91,6 +92,8 @@ class AgentBench:
         self.path = path
         self.store = FolderStore(path / "store")
         self.started: list[RunningAgent] = []
+        self.ports: dict[int, int] = {}
+        """Where the agent of node 0 listens, by attempt."""
 
     def plan(
         self,
@@ -150,6 +153,20 @@ class AgentBench:
         self.started.append(agent)
         return agent
 
+    def start_group(
+        self, plan: StagePlan, attempt: int = 0, extra: Mapping[int, Mapping[str, str]] | None = None
+    ) -> list[RunningAgent]:
+        """One agent for each node of the plan; `extra` variables by node."""
+        return [self.start_node(plan, node, attempt, (extra or {}).get(node)) for node in range(plan.resources.nodes)]
+
+    def start_node(
+        self, plan: StagePlan, node: int, attempt: int = 0, extra: Mapping[str, str] | None = None
+    ) -> RunningAgent:
+        """The agent of one node; those of an attempt find each other."""
+        port = self.ports.setdefault(attempt, free_port())
+        group = {names.ENV_NODE_RANK: str(node), names.ENV_LEADER: f"127.0.0.1:{port}"}
+        return self.start(plan, attempt, {**group, **(extra or {})})
+
     def run(self, plan: StagePlan, attempt: int = 0, extra: Mapping[str, str] | None = None) -> RunningAgent:
         """Start and wait for the end."""
         agent = self.start(plan, attempt, extra)
@@ -170,9 +187,9 @@ class AgentBench:
         assert manifest is not None, "not committed"
         return manifest.digest
 
-    def log(self, plan: StagePlan, attempt: int = 0) -> str:
+    def log(self, plan: StagePlan, attempt: int = 0, node: int = 0) -> str:
         """The log as it is in the store."""
-        prefix = names.log_prefix(RUN_ID, plan.stage, attempt, 0)
+        prefix = names.log_prefix(RUN_ID, plan.stage, attempt, node)
         return b"".join(self.store.get(entry.key).body for entry in self.store.list(prefix)).decode()
 
     def heartbeat(self, plan: StagePlan, attempt: int = 0) -> Heartbeat:

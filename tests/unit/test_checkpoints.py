@@ -6,7 +6,8 @@ import pytest
 
 from sftjobs import names
 from sftjobs.artifact import checkpoints
-from sftjobs.artifact.checkpoints import StoredCheckpoint
+from sftjobs.artifact.checkpoints import Place, StoredCheckpoint
+from sftjobs.errors import CheckpointError, DamagedError
 from sftjobs.store.folder import FolderStore
 
 KEY = "0" * 64
@@ -25,27 +26,50 @@ def local(tmp_path: Path, step: int, ranks: int = 1) -> Path:
     return folder
 
 
-def save(store: FolderStore, tmp_path: Path, step: int, incarnation: int = 1, ranks: int = 1) -> None:
-    checkpoints.upload(store, "train", KEY, incarnation, local(tmp_path, step, ranks), ranks)
+def save(store: FolderStore, tmp_path: Path, step: int, incarnation: int = 1, ranks: int = 1, nodes: int = 1) -> None:
+    """`ranks` of each node."""
+    place = Place(store, "train", KEY, incarnation)
+    folder = local(tmp_path, step, ranks * nodes)
+    for node in range(nodes):
+        checkpoints.upload_part(place, folder, node, range(node * ranks, (node + 1) * ranks))
+    checkpoints.commit(place, step, ranks * nodes, nodes)
 
 
-def fetch(store: FolderStore, tmp_path: Path, ranks: int = 1) -> tuple[Path | None, list[str]]:
-    said: list[str] = []
-    return checkpoints.fetch_newest(store, "train", KEY, ranks, tmp_path / "fetched", said.append), said
+def fetch(store: FolderStore, tmp_path: Path, world: int = 1, node: int = 0) -> Path:
+    """The newest one."""
+    found = checkpoints.list_checkpoints(store, "train", KEY)[0]
+    return checkpoints.fetch_part(store, "train", KEY, found, world, node, tmp_path / f"fetched-{node}")
 
 
-def test_none_at_first(store: FolderStore, tmp_path: Path) -> None:
-    assert fetch(store, tmp_path) == (None, [])
+def test_none_at_first(store: FolderStore) -> None:
+    assert checkpoints.list_checkpoints(store, "train", KEY) == []
 
 
 def test_the_newest_comes_back_with_all_ranks(store: FolderStore, tmp_path: Path) -> None:
     for step in (9, 10, 100):
         save(store, tmp_path, step, ranks=2)
-    folder, said = fetch(store, tmp_path, ranks=2)
-    assert folder is not None
+    folder = fetch(store, tmp_path, world=2)
     assert folder.name == names.step_folder(100)
     assert (folder / names.rank_folder(1) / "state").read_text() == "100 of 1"
-    assert said == []
+
+
+def test_a_node_gets_its_own_ranks_and_rank_0(store: FolderStore, tmp_path: Path) -> None:
+    save(store, tmp_path, 5, ranks=2, nodes=3)
+    folders = [fetch(store, tmp_path, world=6, node=node) for node in range(3)]
+    there = [sorted(path.name for path in folder.iterdir()) for folder in folders]
+    assert there == [[names.rank_folder(rank) for rank in ranks] for ranks in ((0, 1), (0, 2, 3), (0, 4, 5))]
+
+
+def test_it_is_visible_once_every_node_has_uploaded(store: FolderStore, tmp_path: Path) -> None:
+    place, folder = Place(store, "train", KEY, 1), local(tmp_path, 5, 2)
+    checkpoints.upload_part(place, folder, 0, [0])
+    with pytest.raises(DamagedError, match=r"node-00001\.json is not there"):
+        checkpoints.commit(place, 5, 2, 2)
+    checkpoints.upload_part(place, folder, 1, [1])
+    store.delete(place.prefix(5) + f"{names.rank_folder(1)}/state")
+    with pytest.raises(DamagedError, match=r"rank-00001/state is not there, 6 bytes were uploaded"):
+        checkpoints.commit(place, 5, 2, 2)
+    assert checkpoints.list_checkpoints(store, "train", KEY) == []
 
 
 def test_a_later_incarnation_of_a_step_is_newer(store: FolderStore, tmp_path: Path) -> None:
@@ -59,7 +83,7 @@ def test_a_later_incarnation_of_a_step_is_newer(store: FolderStore, tmp_path: Pa
 def test_without_commit_it_does_not_exist(store: FolderStore, tmp_path: Path) -> None:
     save(store, tmp_path, 5)
     store.delete(names.checkpoint_commit("train", KEY, 5, 1))
-    assert fetch(store, tmp_path) == (None, [])
+    assert checkpoints.list_checkpoints(store, "train", KEY) == []
 
 
 def test_an_upload_may_be_repeated(store: FolderStore, tmp_path: Path) -> None:
@@ -68,27 +92,29 @@ def test_an_upload_may_be_repeated(store: FolderStore, tmp_path: Path) -> None:
     assert len(checkpoints.list_checkpoints(store, "train", KEY)) == 1
 
 
-@pytest.mark.parametrize("damage", ["changed", "missing", "commit"])
-def test_a_damaged_one_is_skipped(store: FolderStore, tmp_path: Path, damage: str) -> None:
-    save(store, tmp_path, 5)
+@pytest.mark.parametrize("damage", ["changed", "missing", "part", "commit"])
+def test_damage_is_found(store: FolderStore, tmp_path: Path, damage: str) -> None:
     save(store, tmp_path, 6)
-    file = tmp_path / "store" / names.checkpoint_prefix("train", KEY, 1, 6) / names.rank_folder(0) / "state"
+    prefix = names.checkpoint_prefix("train", KEY, 1, 6)
+    file = tmp_path / "store" / prefix / names.rank_folder(0) / "state"
     if damage == "changed":
         file.write_text("6 of X")
     elif damage == "missing":
         file.unlink()
+    elif damage == "part":
+        path = tmp_path / "store" / prefix / names.node_part(0)
+        path.write_text(path.read_text().replace("state", "other"))
     else:
         (tmp_path / "store" / names.checkpoint_commit("train", KEY, 6, 1)).write_text("{}")
-    folder, said = fetch(store, tmp_path)
-    assert folder is not None
-    assert folder.name == names.step_folder(5)
-    assert len(said) == 1
-    assert said[0].startswith("checkpoint of step 6 is skipped, an older one will be used: stages/train/")
+    with pytest.raises(DamagedError) as error:
+        fetch(store, tmp_path)
+    assert error.value.key.startswith("stages/train/")
 
 
-def test_another_number_of_ranks_is_skipped(store: FolderStore, tmp_path: Path) -> None:
+def test_another_number_of_ranks_is_refused(store: FolderStore, tmp_path: Path) -> None:
     save(store, tmp_path, 5, ranks=2)
-    assert fetch(store, tmp_path, ranks=1) == (None, ["checkpoint of step 5 is of 2 ranks, not 1"])
+    with pytest.raises(CheckpointError, match="checkpoint of step 5 is of 2 ranks, not 1"):
+        fetch(store, tmp_path)
 
 
 def test_prune_keeps_the_newest(store: FolderStore, tmp_path: Path) -> None:
@@ -96,7 +122,7 @@ def test_prune_keeps_the_newest(store: FolderStore, tmp_path: Path) -> None:
         save(store, tmp_path, step)
     assert checkpoints.prune(store, "train", KEY, newest=4) == [StoredCheckpoint(2, 1), StoredCheckpoint(1, 1)]
     assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [4, 3]
-    assert len(list(store.list(names.stage_prefix("train", KEY)))) == 4
+    assert len(list(store.list(names.stage_prefix("train", KEY)))) == 6
     checkpoints.prune(store, "train", KEY, newest=4, keep=0)
     assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [4]
 
@@ -110,15 +136,11 @@ def test_prune_never_takes_what_was_just_saved_below_damaged_ones(store: FolderS
         save(store, tmp_path, step, incarnation=2)
         checkpoints.prune(store, "train", KEY, newest=step)
     assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [9, 8, 3, 2]
-    folder, said = fetch(store, tmp_path)
-    assert folder is not None
-    assert folder.name == names.step_folder(3)
-    assert len(said) == 2
 
 
 def test_complete_means_every_rank(tmp_path: Path) -> None:
     local(tmp_path, 1, ranks=2)
     local(tmp_path, 2, ranks=1)
     (tmp_path / "local" / "other").mkdir()
-    assert checkpoints.complete_steps(tmp_path / "local", 2) == [1]
-    assert checkpoints.complete_steps(tmp_path / "nowhere", 2) == []
+    assert checkpoints.complete_steps(tmp_path / "local", range(2)) == [1]
+    assert checkpoints.complete_steps(tmp_path / "nowhere", range(2)) == []

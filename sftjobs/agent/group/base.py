@@ -1,0 +1,64 @@
+"""What an agent needs of its group while it works, and the group of one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sftjobs.attempts import Termination
+from sftjobs.names import Exit
+
+Check = Callable[[], None]
+"""Called while something is waited for; ends the waiting by raising."""
+
+
+class GroupEnded(Exception):  # noqa: N818 - not an error of its own
+    """The attempt has ended on another node, or another node is gone."""
+
+    def __init__(self, termination: Termination) -> None:
+        self.termination = termination
+        super().__init__(termination.message)
+
+
+@dataclass(frozen=True)
+class News:
+    """What has come from the other nodes since the last look."""
+
+    dump: bool = False
+    """The stacks of the ranks are wanted."""
+    end: Termination | None = None
+    """How the attempt ended elsewhere; the ranks here are of no use any more."""
+
+
+class Group(ABC):
+    """The other agents, as the supervisor of the ranks sees them. Safe to use from several threads."""
+
+    watches_progress: bool = True
+    """Only rank 0 reports progress, so only its agent can tell that there is none."""
+
+    @abstractmethod
+    def news(self) -> News: ...
+
+    @abstractmethod
+    def ask_to_stop(self) -> None:
+        """This agent was asked to stop: tell the others."""
+
+    @abstractmethod
+    def ask_for_stacks(self) -> None:
+        """There is no progress: the others write the stacks of their ranks, too."""
+
+    @abstractmethod
+    def settle(self, own: Termination, complaint: bool) -> Termination:
+        """The ranks here have ended badly: what the first failure of the whole group was.
+
+        `complaint`: the first rank to fail here only complained about another one.
+        """
+
+
+def lost(node: int, reason: str) -> Termination:
+    """The end of an attempt that has lost a node."""
+    return infrastructure(f"node {node} is gone: {reason}; its own log, if there is one, says why")
+
+
+def infrastructure(message: str) -> Termination:
+    """Another attempt may succeed."""
+    return Termination(failure="infrastructure", code=Exit.INFRASTRUCTURE, message=message)

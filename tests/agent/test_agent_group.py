@@ -1,0 +1,266 @@
+"""Several nodes: two agents with two ranks each find each other, save together, stop together, fail together."""
+
+import ctypes
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sftjobs import names
+from sftjobs.agent.group.channel import Channel
+from sftjobs.agent.group.messages import Finished, Hello, encode
+from sftjobs.artifact import checkpoints
+from sftjobs.names import Exit
+from sftjobs.plan.types import Operation, Resources, StagePlan
+from tests.support.agent_runner import AgentBench, RunningAgent, until
+
+GROUP = Resources(nodes=2, processes_per_node=2, threads_per_process=1)
+
+
+def planned(bench: AgentBench, steps: int = 6, checkpoint_every: int = 2, **operation: int) -> StagePlan:
+    values = {"steps": steps, "checkpoint_every": checkpoint_every}
+    return bench.plan(
+        values, program="lockstep", resources=GROUP, operation=Operation(grace_s=20, **{"group_wait_s": 30} | operation)
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digest of the artifact that nobody disturbed."""
+    other = AgentBench(tmp_path_factory.mktemp("undisturbed"))
+    plan = planned(other)
+    agents = other.start_group(plan)
+    assert codes(agents) == [0, 0]
+    assert [agent.termination.failure for agent in agents] == ["committed", "committed"]
+    digest = other.digest(plan)
+    other.close()
+    return digest
+
+
+def codes(agents: list[RunningAgent]) -> list[int]:
+    return [agent.wait() for agent in agents]
+
+
+def steps(bench: AgentBench, plan: StagePlan) -> list[int]:
+    return [found.step for found in checkpoints.list_checkpoints(bench.store, plan.kind, plan.key)]
+
+
+def waiting(tmp_path: Path, step: int) -> dict[str, str]:
+    """Environment of ranks that wait at a step for a signal to stop, or for the file `go`."""
+    return {f"TEST_AT_{step}": f"wait:{tmp_path}"}
+
+
+def both(variables: dict[str, str]) -> dict[int, dict[str, str]]:
+    """The same variables on both nodes."""
+    return {0: variables, 1: variables}
+
+
+def all_there(tmp_path: Path) -> bool:
+    return all((tmp_path / f"reached-{rank}").exists() for rank in range(4))
+
+
+def go_on(bench: AgentBench, plan: StagePlan, digest: str, step: int) -> None:
+    """The next attempt resumes from `step` on every rank and ends as if nothing had happened."""
+    agents = bench.start_group(plan, attempt=1)
+    assert codes(agents) == [0, 0]
+    for node in (0, 1):
+        log = bench.log(plan, attempt=1, node=node)
+        for rank in GROUP.ranks_of(node):
+            assert f"[rank {rank}] resumed at step {step}" in log, log
+    assert bench.digest(plan) == digest
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_asking_one_node_stops_all_after_one_save(
+    bench: AgentBench, tmp_path: Path, undisturbed: str, node: int
+) -> None:
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both(waiting(tmp_path, 4)))
+    until(lambda: all_there(tmp_path), "step 4")
+    agents[node].signal(signal.SIGTERM)
+    assert codes(agents) == [Exit.STOPPED, Exit.STOPPED]
+    assert {agent.termination.checkpoint for agent in agents} == {4}
+    assert steps(bench, plan)[0] == 4
+    go_on(bench, plan, undisturbed, 4)
+
+
+def test_kueue_stops_all_nodes_at_once(bench: AgentBench, tmp_path: Path, undisturbed: str) -> None:
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both(waiting(tmp_path, 5)))
+    until(lambda: all_there(tmp_path), "step 5")
+    for agent in agents:
+        agent.signal(signal.SIGTERM)
+    assert codes(agents) == [Exit.STOPPED, Exit.STOPPED]
+    go_on(bench, plan, undisturbed, 5)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_the_killed_rank_is_named_by_every_node(bench: AgentBench, tmp_path: Path, undisturbed: str, rank: int) -> None:
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both({"TEST_AT_5": f"{rank}/kill:"}))
+    assert codes(agents) == [Exit.INFRASTRUCTURE, Exit.INFRASTRUCTURE]
+    for agent in agents:
+        assert agent.termination.rank == rank
+        assert f"rank {rank} was killed from outside (KILL), not for memory" in agent.termination.message
+    go_on(bench, plan, undisturbed, 4)
+
+
+def test_a_mistake_on_another_node_is_the_message_of_all(bench: AgentBench) -> None:
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra={1: {"TEST_AT_3": "2/data-error:label 'x' is unknown"}})
+    assert codes(agents) == [Exit.BAD_CONFIG, Exit.BAD_CONFIG]
+    assert {agent.termination.message for agent in agents} == {"label 'x' is unknown"}
+    assert {agent.termination.rank for agent in agents} == {2}
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_a_killed_node_ends_the_other_at_once(bench: AgentBench, tmp_path: Path, undisturbed: str, node: int) -> None:
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both(waiting(tmp_path, 5)))
+    until(lambda: all_there(tmp_path), "step 5")
+    until(lambda: steps(bench, plan)[:1] == [4], "the checkpoint of step 4")
+    victims = agents[node].family()
+    began = time.monotonic()
+    for process in victims:
+        process.kill()
+    other = agents[1 - node]
+    assert other.wait() == Exit.INFRASTRUCTURE
+    assert time.monotonic() - began < 10
+    assert f"node {node} is gone: its connection was closed" in other.termination.message
+    (tmp_path / "go").touch()
+    bench.store.delete(names.stage_prefix(plan.kind, plan.key) + names.LEASE)  # its holder was killed
+    go_on(bench, plan, undisturbed, 4)
+
+
+def test_a_node_that_is_cut_off(bench: AgentBench, tmp_path: Path) -> None:
+    """Both sides live, but their connection is gone: nobody can save together any more."""
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both(waiting(tmp_path, 5)))
+    until(lambda: all_there(tmp_path), "step 5")
+    agent = psutil.Process(agents[1].process.pid)
+    pid = agent.pid
+    mine = [one for one in agent.net_connections("tcp") if one.raddr and one.raddr.port == bench.ports[0]]
+    assert len(mine) == 1
+    _shut_down(pid, mine[0].fd)
+    assert codes(agents) == [Exit.INFRASTRUCTURE, Exit.INFRASTRUCTURE]
+    assert "node 1 is gone" in agents[0].termination.message
+    assert "node 0 is gone" in agents[1].termination.message
+
+
+def _shut_down(pid: int, fd: int) -> None:
+    """Shut a socket of another process down, as a firewall that forgets a connection does."""
+    handle = os.pidfd_open(pid)
+    libc = ctypes.CDLL(None, use_errno=True)
+    copy = libc.syscall(438, handle, fd, 0)  # pidfd_getfd
+    assert copy >= 0, os.strerror(ctypes.get_errno())
+    with socket.socket(fileno=copy) as ours:
+        ours.shutdown(socket.SHUT_RDWR)
+    os.close(handle)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_node_may_come_late(bench: AgentBench, undisturbed: str, late: int) -> None:
+    plan = planned(bench)
+    first = bench.start_node(plan, 1 - late)
+    until(lambda: "trying again" in first.text or names.CLAIM in "".join(_keys(bench)), "the first one to wait")
+    time.sleep(1.0)
+    second = bench.start_node(plan, late)
+    assert codes([first, second]) == [0, 0]
+    assert bench.digest(plan) == undisturbed
+
+
+def _keys(bench: AgentBench) -> list[str]:
+    return [entry.key for entry in bench.store.list("stages/")]
+
+
+def test_the_name_of_node_0_may_come_late(bench: AgentBench) -> None:
+    plan = planned(bench, group_wait_s=3)
+    agent = bench.start_node(plan, 1, extra={names.ENV_LEADER: "demo-train-a0-0.nowhere.invalid:29400"})
+    assert agent.wait() == Exit.INFRASTRUCTURE
+    assert "node 0 did not answer within 3 s (limits.group_wait_s)" in agent.termination.message
+
+
+def test_a_node_that_never_comes_is_named(bench: AgentBench) -> None:
+    plan = planned(bench, group_wait_s=2)
+    agent = bench.start_node(plan, 0)
+    assert agent.wait() == Exit.INFRASTRUCTURE
+    assert agent.termination.message == "node 1 did not come within 2 s (limits.group_wait_s)"
+
+
+def test_strangers_are_not_let_in(bench: AgentBench, undisturbed: str) -> None:
+    plan = planned(bench)
+    leader = bench.start_node(plan, 0)
+    until(lambda: _answers(bench.ports[0]), "node 0 to listen")
+    strangers = [Hello(nonce="another attempt", node=1), Finished(), Hello(nonce="", node=0)]
+    for message in strangers:
+        with socket.create_connection(("127.0.0.1", bench.ports[0])) as connection:
+            connection.sendall(encode(message))
+            assert _closed(connection)
+    with socket.create_connection(("127.0.0.1", bench.ports[0])) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert _closed(connection)
+        peer = bench.start_node(plan, 1)
+        assert codes([leader, peer]) == [0, 0]
+    assert bench.digest(plan) == undisturbed
+
+
+def _closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_damaged_part_of_one_node_makes_all_go_back(bench: AgentBench, tmp_path: Path, undisturbed: str) -> None:
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both(waiting(tmp_path, 5)))
+    until(lambda: all_there(tmp_path) and steps(bench, plan)[:1] == [4], "the checkpoint of step 4")
+    agents[0].signal(signal.SIGTERM)
+    assert codes(agents) == [Exit.STOPPED, Exit.STOPPED]
+    assert steps(bench, plan) == [5, 4]
+    prefix = names.checkpoint_prefix(plan.kind, plan.key, 1, 5)
+    bench.store.put(f"{prefix}{names.rank_folder(3)}/state.json", b"x")
+    go_on(bench, plan, undisturbed, 4)
+    said = "checkpoint of step 5 is skipped, an older one will be used: node 1: "
+    assert said in bench.log(plan, attempt=1)
+
+
+def test_stacks_of_all_nodes_after_a_hang(bench: AgentBench) -> None:
+    plan = planned(bench, hang_after_s=5)
+    agents = bench.start_group(plan, extra={1: {"TEST_AT_3": "3/hang:"}})
+    assert codes(agents) == [Exit.HANG, Exit.HANG]
+    until(lambda: "in misbehave" in bench.log(plan, node=1), "the stack of the rank that hangs")
+    assert "lockstep.py" in bench.log(plan, node=0)
+
+
+def test_committed_while_a_node_was_away(bench: AgentBench, undisturbed: str) -> None:
+    plan = planned(bench)
+    assert codes(bench.start_group(plan)) == [0, 0]
+    late = bench.start_node(plan, 1, attempt=1)
+    assert late.wait() == Exit.COMMITTED
+    assert late.termination.message == "was committed already"
+
+
+def test_a_silent_peer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node without power closes nothing."""
+    monkeypatch.setattr("sftjobs.agent.group.channel.SILENT_S", 0.3)
+    lost: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+        Channel(ours, lambda message: None, lost.append).start()
+        until(lambda: bool(lost), "the loss")
+        theirs.close()
+    assert lost == ["it was silent for 0 s"]
