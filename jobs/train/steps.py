@@ -48,7 +48,9 @@ class Steps(Dataset[Step]):
         self._layouts = layouts
         self._config = config
         self._rank = rank
-        self._filler = Sequences(ids=[[pad_id]], labels=[[IGNORE]])
+        filler = Sequences(ids=[[pad_id]], labels=[[IGNORE]])
+        self.filler = MicroBatch(layouts.lay_out(filler), [], 0)
+        """Without a token that counts; it keeps ranks in step."""
 
     def __len__(self) -> int:
         return self._config.steps
@@ -68,7 +70,7 @@ class Steps(Dataset[Step]):
     def _micro_batch(self, chunk: list[int]) -> MicroBatch:
         data = self.examples
         if not chunk:
-            return MicroBatch(self._layouts.lay_out(self._filler), [], 0)
+            return self.filler
         sequences = Sequences(
             [data.token_ids[index].tolist() for index in chunk], [data.labels[index].tolist() for index in chunk]
         )
