@@ -27,10 +27,10 @@ FAULTS = sorted(str(path) for path in CLUSTER.glob("test_fault_*.py"))
 SELECTIONS: dict[str, list[str]] = {
     "cluster": [str(CLUSTER), *(f"--ignore={path}" for path in FAULTS)],
     "fault": FAULTS,
-    # What a change must pass, in a quarter of an hour: happy path, backend, chart, images and nine faults.
+    # What a change must pass, in a quarter of an hour: happy path, backend, chart, images, two nodes and eleven faults.
     "cluster-ci": [
         str(CLUSTER / f"test_{name}.py")
-        for name in ("happy_path", "fault_pods", "conformance", "chart_install", "images", "preflight")
+        for name in ("happy_path", "fault_pods", "two_nodes", "conformance", "chart_install", "images", "preflight")
     ],
 }
 """Tiers that are not simply a folder of their name."""

@@ -46,6 +46,19 @@ def rank_of(run: ClusterRun, stage: str) -> psutil.Process:
     return max(agent_of(run, stage).children(), key=lambda process: int(process.memory_info().rss))
 
 
+def kill_rank(run: ClusterRun, stage: str, rank: int) -> None:
+    """KILL to one rank of the newest attempt, whichever pod it is in."""
+    job = run.whole.attempts(stage, run.name)[-1].intent.job
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            environ = process.environ()
+            ours = environ.get(names.ENV_JOB_NAME) == job and run.whole.store.uri in environ.get(names.ENV_STORE, "")
+            if ours and environ.get("RANK") == str(rank) and process.status() != psutil.STATUS_ZOMBIE:
+                process.kill()
+                return
+    raise AssertionError(f"no rank {rank} of {job} on this machine")
+
+
 def _pid_inside(pid: int) -> int:
     """The last number is that of the innermost pid namespace (proc(5))."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")

@@ -1,0 +1,70 @@
+"""Two pods with two ranks each train all weights with ZeRO-3: told to stop, killed, cut off, the end is the same."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sftjobs import names
+from tests.support.cluster_run import ClusterRun
+from tests.support.container_faults import kill_rank
+from tests.support.disturbed import attempt_lost
+from tests.support.whole_run import WholeRun
+
+CHANGES = [
+    ("train: {threads_per_process: 1", "train: {nodes: 2, processes_per_node: 2, threads_per_process: 1"),
+    ("method: lora", "method: full, zero: {stage: 3}"),
+    ("learning_rate: 1e-2", "learning_rate: 1e-3"),
+    ("max_steps: 1200", "max_steps: 150"),
+]
+
+
+@pytest.fixture(scope="module")
+def calm(undisturbed: WholeRun, tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
+    """The same training as processes on this machine, after the data stage that `undisturbed` has done."""
+    whole = undisturbed.copy(tmp_path_factory.mktemp("calm") / "run")
+    for old, new in CHANGES:
+        whole.change(old, new)
+    whole.cli("run", timeout_s=600)
+    return whole
+
+
+@pytest.fixture(scope="class")
+def run(new_run: Callable[..., ClusterRun]) -> ClusterRun:
+    run = new_run("nodes", changes=CHANGES)
+    run.install()
+    return run
+
+
+def pod_of(run: ClusterRun, node: int) -> str:
+    """Name of the pod of a node once all of the group run."""
+    pods = run.until(lambda: len(found := run.pods("train")) == 2 and found, "two pods of train run")
+    index = "batch.kubernetes.io/job-completion-index"
+    return str(next(pod["metadata"]["name"] for pod in pods if pod["metadata"]["labels"][index] == str(node)))
+
+
+class TestTwoNodes:
+    def test_pods_are_a_group(self, run: ClusterRun) -> None:
+        """They find each other by the names that the headless Service gives."""
+        pods: list[dict[str, Any]] = run.until(lambda: len(found := run.pods("train")) == 2 and found, "two pods")
+        assert {pod["spec"]["subdomain"] for pod in pods} == {names.service_name(run.name)}
+        run.wait_for_step(3)
+        for node in (0, 1):
+            assert f"[rank {2 * node + 1}]" in run.cluster.kubectl("logs", pod_of(run, node), "-n", run.namespace)
+
+    def test_one_pod_deleted_all_save(self, run: ClusterRun) -> None:
+        with attempt_lost(run, "stopped"):
+            run.cluster.kubectl("delete", "pod", pod_of(run, 1), "-n", run.namespace)
+
+    def test_one_rank_of_the_other_pod_killed(self, run: ClusterRun) -> None:
+        with attempt_lost(run, "infrastructure") as found:
+            kill_rank(run, "train", 3)
+        result = run.whole.attempts("train")[found.attempt].result
+        assert result is not None
+        assert result.termination.rank == 3, result
+        assert "rank 3 was killed from outside" in result.termination.message
+
+    def test_the_run_ends_as_if_undisturbed(self, run: ClusterRun, calm: WholeRun, tmp_path: Path) -> None:
+        run.wait_until_ended()
+        run.assert_as_undisturbed(calm)
