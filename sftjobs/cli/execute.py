@@ -132,8 +132,11 @@ def _say(run: Recorded, verdict: Verdict) -> None:
 def _way_on(run: Recorded, verdict: Verdict) -> str:
     """What to do after a failure: a mended input or run.yaml needs a new plan, everything else the recorded one."""
     if verdict.failure == "checkpoint":
-        discard = f"`sftjobs discard {run.run_id} {verdict.stage}` deletes its checkpoints"
-        return f"{discard}, then {run.resume} trains from the first step"
+        if not run.resume.startswith("`sftjobs resume"):
+            discard = f"`sftjobs discard {run.run_id} {verdict.stage}` deletes its checkpoints"
+            return f"{discard}, then {run.resume} trains from the first step"
+        again = f"{run.resume.removesuffix('`')} --restart-stage {verdict.stage}`"
+        return f"{again} deletes its checkpoints and trains from the first step"
     if verdict.failure == "budget":
         return f"after raising gpu_hours in cluster.yaml, {run.resume} goes on where it was"
     again = run.mended if verdict.failure == "config" else run.resume

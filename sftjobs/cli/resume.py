@@ -16,11 +16,26 @@ from sftjobs.cli.release_options import CHART, CLUSTER, CONTEXT
 @CLUSTER
 @CONTEXT
 @CHART
+@click.option(
+    "--restart-stage",
+    "restart",
+    metavar="STAGE",
+    help="Delete the result and the checkpoints of STAGE first, so that it begins at the beginning.",
+)
 @OUTPUT
 def command(
-    run: str, store_uri: str | None, cluster_file: Path | None, context: str | None, chart: str | None, form: str
+    run: str,
+    store_uri: str | None,
+    cluster_file: Path | None,
+    context: str | None,
+    chart: str | None,
+    restart: str | None,
+    form: str,
 ) -> None:
     """Go on with RUN as it was planned, from the plan in the store: committed stages stay, checkpoints are used.
+
+    --restart-stage is the way out of a checkpoint that another version or another number of ranks has left; every run
+    that shares the stage loses what it has.
 
     Failures before are forgiven: each class of failure has its full number of tries again.
 
@@ -28,7 +43,9 @@ def command(
     on with one whose controller is in the cluster.
     """
     from sftjobs import runs
+    from sftjobs.artifact import stages
     from sftjobs.cli.context import find_store, local_folder, stored_store_spec
+    from sftjobs.cli.discard import stage_key
     from sftjobs.cli.execute import execute
     from sftjobs.errors import DataError
     from sftjobs.release.owner import namespace_of
@@ -36,6 +53,10 @@ def command(
     store = find_store(store_uri)
     run_id = runs.find_run(store, run)
     owner = runs.read_owner(store, run_id)
+    if restart is not None:
+        kind, key = stage_key(store, run_id, restart)
+        stages.discard(store, kind, key)
+        console(stderr=True).print(f"stage {restart} begins at the beginning")
     namespace = namespace_of(owner)
     if namespace is not None:
         if cluster_file is None:
