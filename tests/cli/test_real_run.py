@@ -136,13 +136,13 @@ def test_a_checkpoint_from_another_config(done: CliRun, tmp_path: Path) -> None:
     )
     assert "model, data or settings differ" in answer.err
     assert f"`sftjobs resume {run_id} --restart-stage train` deletes its checkpoints" in answer.err
+    assert "(exit 11)" in done("logs", run_id, "train").out
     refused = done("resume", run_id, "--restart-stage", "training")
     assert refused.code == Exit.BAD_CONFIG
     assert "no stage 'training' in run" in refused.err
     again = done("resume", run_id, "--restart-stage", "train")
     assert again.code == 0, again.err
     assert "stage train begins at the beginning" in again.err
-    assert "(exit 11)" in done("logs", run_id, "train").out
 
 
 @pytest.fixture
