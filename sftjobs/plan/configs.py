@@ -189,6 +189,14 @@ class LoraConfig(Document):
     """Learning rate of matrix B over that of A; only with method lora_plus."""
 
 
+class ZeroConfig(Document):
+    """DeepSpeed's ZeRO."""
+
+    stage: Literal[1, 2, 3]
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    overrides: dict[str, Any] = {}
+
+
 class MetricConfig(Document):
     """One metric of an evaluation."""
 
@@ -239,6 +247,8 @@ class TrainConfig(Document):
     weight_decay: float
     max_grad_norm: float
     precision: Literal["float32", "bfloat16"]
+    zero: ZeroConfig | None = None
+    """How ranks share weights, gradients and optimizer; None: each has all of them (DDP)."""
     device: Device = "cpu"
     threads_per_process: int
     max_tokens: int

@@ -4,7 +4,7 @@ import math
 from typing import Any, cast
 
 from sftjobs.plan.arithmetic import optimizer_steps
-from sftjobs.plan.configs import DataCounts, DevConfig, LoraConfig, MetricConfig, MixtureConfig, TrainConfig
+from sftjobs.plan.configs import DataCounts, DevConfig, LoraConfig, MetricConfig, MixtureConfig, TrainConfig, ZeroConfig
 from sftjobs.plan.sampler import GENERAL, Mixture
 from sftjobs.plan.types import Resources
 from sftjobs.spec.train import MethodName
@@ -62,6 +62,7 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         weight_decay=config["weight_decay"],
         max_grad_norm=config["max_grad_norm"],
         precision=config["precision"],
+        zero=ZeroConfig(**config["zero"]) if config["zero"]["stage"] else None,
         device=resources.device,
         threads_per_process=resources.threads_per_process,
         max_tokens=config["max_tokens"],

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from sftjobs import names
 from sftjobs.errors import Problem
-from sftjobs.spec import eval_rules, file_rules, prompt_rules
+from sftjobs.spec import eval_rules, file_rules, prompt_rules, zero_rules
 from sftjobs.spec.input_places import places, value_at
 from sftjobs.spec.places import hub_data
 from sftjobs.spec.run import RunSpec, StageResources
@@ -32,6 +32,7 @@ def problems(written: Written, check_files: bool = True) -> Problems:
     if written.prompt_source is not None:
         yield from prompt_rules.problems(written.prompt, written.prompt_source)
     yield from eval_rules.problems(written)
+    yield from zero_rules.problems(written)
     yield from file_rules.problems(written, check_files)
 
 

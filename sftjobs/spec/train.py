@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sftjobs.model import Document
 from sftjobs.spec.numbers import Auto, Positive
+from sftjobs.spec.zero import ZeroSpec
 
 MethodName = Literal["lora", "rslora", "dora", "lora_plus", "full"]
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
@@ -72,6 +73,8 @@ class TrainSpec(Document):
     """Gradients are scaled down to this norm."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward and backward pass. `bfloat16` is autocast: what is trained stays float32."""
+    zero: ZeroSpec = ZeroSpec()
+    """How several ranks share a model that is too large for one of them."""
     lora: LoraSpec = LoraSpec()
     """The adapter of methods `lora`, `rslora`, `dora` and `lora_plus`."""
     dev: DevSpec = DevSpec()
