@@ -12,12 +12,14 @@ from jobs.train.determinism import make_repeatable
 from jobs.train.dev import DevSet
 from jobs.train.disk import writing
 from jobs.train.edge import StepEdge
-from jobs.train.engine import check_ranks, infrastructure_errors, quiet, train
+from jobs.train.engine import infrastructure_errors, quiet, train
 from jobs.train.examples import TrainingSet, read_training_set
 from jobs.train.export import MODEL, export
 from jobs.train.memory import Memory
 from jobs.train.methods import METHODS
 from jobs.train.model import open_for_training, parameter_counts
+from jobs.train.parallel import parallel_of
+from jobs.train.ranks import check_ranks
 from jobs.train.recheck import Recheck
 from jobs.train.steps import Steps
 from jobs.train.summary import Stopwatch, counts, report
@@ -34,7 +36,8 @@ def run(program: Program) -> None:
     config = TrainConfig.model_validate(program.plan.config)
     check_trackers(program.plan.operation.report_to)
     check_ranks(program.world_size, config.world_size, "were started")
-    header = checkpoint.read_header(program.resume, program) if program.resume else None
+    parallel = parallel_of(config)
+    header = checkpoint.read_header(program.resume, program, parallel.name) if program.resume else None
     planned_device(config.device, program.local_rank)
     make_repeatable(config.seed, config.threads_per_process)
     quiet()
@@ -47,30 +50,32 @@ def run(program: Program) -> None:
         order = training_order(config, examples)
         dev = DevSet(program, config, config.dev, renderer) if config.dev else None
     memory = Memory(program, config)
-    with watch("open the model"), memory():
+    with watch("open the model"), infrastructure_errors(), memory():
         program.progress("load", 0, config.steps, unit="steps")
-        model = open_for_training(base, config)
+        arguments = training_arguments(config, program.output, parallel.settings)
+        model = parallel.open(lambda: open_for_training(base, config))
         check_positions(model.config, max(examples.lengths + (dev.examples.lengths if dev else [])))
         parameters = parameter_counts(model)
         if program.resume:
-            checkpoint.load_weights(program.resume, model)
+            parallel.load_weights(program.resume, model)
 
     with watch("train"), infrastructure_errors(), memory(), writing(program.output, "the metrics"):
         pad_id = pad_token(renderer)
         layouts = Layouts(model.config, pad_id, config.packing)
         memory.knows(model, model.config, layouts, examples)
         steps = Steps(examples, order, layouts, config, program.rank, pad_id)
-        arguments = training_arguments(config, program.output)
-        trainer = memory.trainer = SftTrainer(
-            model, arguments, steps, header.step if header else 0, METHODS[config.method].optimizer(model, config)
-        )
+        optimizer = METHODS[config.method].optimizer(model, config)
+        first = header.step if header else 0
+        trainer = memory.trainer = SftTrainer(model, arguments, steps, first, optimizer, parallel)
         edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
         train(program, trainer, edge)
 
     with watch("export"), memory():
         program.progress("export", edge.step, config.steps, unit="steps")
         recheck = Recheck.on(examples)
+        weights = parallel.weights(model)
         if program.rank == 0:
+            model = parallel.whole(model, weights, base)
             edge.keeper.restore(model, edge.step)
             with writing(program.content, "the tuned model"):
                 export(model, base, renderer.stop_ids, program.content, recheck)

@@ -31,12 +31,16 @@ class Answering:
         metric: MetricConfig,
         examples: Sequence[dict[str, Any]],
         renderer: Renderer,
+        in_step: bool,
     ) -> None:
-        """Raises DataError if the prompt, an expected answer or the metric cannot be used: before any training."""
+        """`in_step`: all ranks have to run the model equally often, so each makes all answers.
+
+        Raises DataError if the prompt, an expected answer or the metric cannot be used: before any training."""
         prompt = read_prompt(program.input("data") / "prompt.json")
         self._program = program
         self._dev = dev
         self._renderer = renderer
+        self._ranks = 1 if in_step else program.world_size
         self._examples = examples
         self._parse = parser(prompt)
         self._metrics = load([metric], program.input_file)
@@ -48,8 +52,8 @@ class Answering:
 
     def score(self, model: PreTrainedModel, on_progress: Callable[[int], None]) -> float | None:
         """Value of the metric over all examples; None if no answer could be scored. Raises Stopped."""
-        ranks = self._program.world_size
-        mine = range(self._program.rank, len(self._prompts), ranks)
+        ranks = self._ranks
+        mine = range(self._program.rank % ranks, len(self._prompts), ranks)
         generation = generate(
             model,
             [self._prompts[index] for index in mine],
@@ -58,7 +62,7 @@ class Answering:
             batch_size=self._program.plan.operation.batch_size,
             on_progress=lambda done: on_progress(done * ranks),
             # One of several ranks must not leave: the others would wait for its answers.
-            stop_requested=lambda: ranks == 1 and self._program.stop_requested,
+            stop_requested=lambda: self._program.world_size == 1 and self._program.stop_requested,
         )
         texts = generation.texts(self._renderer.tokenizer)
         ended = [answer.ended for answer in generation.answers]
@@ -72,9 +76,9 @@ class Answering:
 
     def _gathered(self, told: Told) -> Told:
         """The answers of all ranks, by example."""
-        if self._program.world_size == 1:
+        if self._ranks == 1:
             return told
-        parts: list[Told] = [[] for _ in range(self._program.world_size)]
+        parts: list[Told] = [[] for _ in range(self._ranks)]
         dist.all_gather_object(parts, told)
         return sorted(one for part in parts for one in part)
 

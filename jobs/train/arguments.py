@@ -1,6 +1,7 @@
 """TrainConfig as the Trainer's arguments."""
 
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -9,10 +10,12 @@ from sftjobs.plan.configs import TrainConfig
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
-def training_arguments(config: TrainConfig, scratch: Path) -> TrainingArguments:
+def training_arguments(
+    config: TrainConfig, scratch: Path, deepspeed: dict[str, Any] | None = None
+) -> TrainingArguments:
     """Arguments under which the Trainer writes nothing and logs nothing: that is done at step edges.
 
-    Accumulation is 1 because one batch of `SftTrainer` is a whole optimizer step.
+    `deepspeed`: DeepSpeed's config. Accumulation is 1 because one batch of `SftTrainer` is a whole optimizer step.
     """
     on_cpu = config.device == "cpu"
     return TrainingArguments(
@@ -27,9 +30,10 @@ def training_arguments(config: TrainConfig, scratch: Path) -> TrainingArguments:
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         bf16=config.precision == "bfloat16",
+        deepspeed=deepspeed,
         seed=config.seed,
         use_cpu=on_cpu,
-        ddp_backend=None if config.world_size == 1 else "gloo" if on_cpu else "nccl",
+        ddp_backend=None if config.world_size == 1 and deepspeed is None else "gloo" if on_cpu else "nccl",
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
         save_strategy="no",

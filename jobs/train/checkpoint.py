@@ -4,18 +4,21 @@
                            kept.safetensors (those of the best look at the dev set, if it was at an earlier step)
     step-<N>/rank-<r>/     checkpoint.json
 
+With ZeRO every rank has shard.pt with its part of weights and optimizer instead, and rank 0 kept.safetensors whenever
+there are best weights.
+
 Data order and dropout are functions of (seed, step), so neither a position nor a random state is kept.
 """
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from jobs.train.disk import writing
@@ -41,6 +44,8 @@ class Point(Document):
     learning_rate: float
     tokens_per_s: float
     """Tokens of examples, without padding, per second of wall time."""
+    gradient_norm: float | None = None
+    """Over all ranks, before clipping; None in checkpoints of before it was noted."""
 
 
 class Look(Document):
@@ -67,26 +72,30 @@ class Header(Document):
     step: int
     """Optimizer steps done."""
     world_size: int
+    parallel: str = "ddp"
+    """How its ranks shared weights and optimizer (`jobs.train.parallel`)."""
     history: list[Point]
     """Every step so far; in the part of rank 0 only."""
     looks: list[Look]
     """Every look at the dev set so far; in the part of rank 0 only."""
 
 
-def read_header(folder: Path, program: Program) -> Header:
+def read_header(folder: Path, program: Program, parallel: str = "ddp") -> Header:
     """The header of this rank's part of the checkpoint `folder`, with history and looks of rank 0's.
+
+    `parallel`: how the ranks of this training share weights and optimizer.
 
     Raises CheckpointError if it is incomplete or belongs to another training: nothing of it may be loaded then.
     """
-    header = _read_part(folder, program, program.rank)
+    header = _read_part(folder, program, program.rank, parallel)
     if program.rank == 0:
         return header
     # Every rank decides on them (early stop, guards), and all must decide the same.
-    first = _read_part(folder, program, 0)
+    first = _read_part(folder, program, 0, parallel)
     return header.model_copy(update={"history": first.history, "looks": first.looks})
 
 
-def _read_part(folder: Path, program: Program, rank: int) -> Header:
+def _read_part(folder: Path, program: Program, rank: int, parallel: str) -> Header:
     path = folder / names.rank_folder(rank) / HEADER
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -111,6 +120,11 @@ def _read_part(folder: Path, program: Program, rank: int) -> Header:
             f"checkpoint {folder.name} was made by {header.world_size} ranks, this training has {program.world_size}; "
             f"{_WAY_OUT}"
         )
+    if header.parallel != parallel:
+        raise CheckpointError(
+            f"checkpoint {folder.name} was made with {header.parallel}, this training has {parallel} (train.zero); "
+            f"{_WAY_OUT}"
+        )
     return header
 
 
@@ -119,9 +133,8 @@ _WAY_OUT = "delete the checkpoint to start from the first step"
 
 def save(
     program: Program,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
+    write: Callable[[Path], None],
+    parallel: str,
     step: int,
     history: list[Point],
     looks: list[Look],
@@ -129,23 +142,23 @@ def save(
 ) -> None:
     """This rank's part of the checkpoint after `step`, renamed into place once it is whole.
 
-    `kept`: file with the best weights so far, if they are not those of this step.
+    `write` puts weights and optimizer into a folder, as `parallel` has them. `kept`: file with the best weights so far,
+    if the checkpoint has to hold it.
     """
     header = Header(
         format=FORMAT,
         key=program.plan.key,
         step=step,
         world_size=program.world_size,
+        parallel=parallel,
         history=history if program.rank == 0 else [],
         looks=looks if program.rank == 0 else [],
     )
     with writing(program.checkpoints, f"checkpoint of step {step}"):
         folder = program.new_checkpoint(step)
-        if program.rank == 0:
-            save_file(trainable_state(model), folder / WEIGHTS)
-            torch.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, folder / OPTIMIZER)
-            if kept is not None:
-                shutil.copyfile(kept, folder / KEPT)
+        write(folder)
+        if program.rank == 0 and kept is not None:
+            shutil.copyfile(kept, folder / KEPT)
         (folder / HEADER).write_text(header.model_dump_json(), encoding="utf-8")
         program.finish_checkpoint(folder)
 

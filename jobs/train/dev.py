@@ -43,7 +43,7 @@ class DevSet:
         self._batches = _cut(self.examples, config.micro_batch_size)
         self._answering = None
         if dev.metric is not None:
-            self._answering = Answering(program, dev, dev.metric, lines, renderer)
+            self._answering = Answering(program, dev, dev.metric, lines, renderer, in_step(config))
 
     def due(self, step: int, last: int) -> bool:
         """Whether there is a look after `step`: before the first, every `every_steps`, after the last."""
@@ -63,7 +63,7 @@ class DevSet:
         """Mean per supervised token, nats."""
         sums = torch.zeros(len(self._batches), dtype=torch.float64)
         examples = self.examples
-        for number in range(self._program.rank, len(self._batches), self._program.world_size):
+        for number, extra in self._mine():
             members = self._batches[number]
             sequences = Sequences(
                 [examples.token_ids[index].tolist() for index in members],
@@ -72,9 +72,18 @@ class DevSet:
             batch = layouts.lay_out(sequences).to(device)
             with scored_positions(model, batch.positions):
                 logits = model(**batch.inputs, use_cache=False).logits
+            if extra:
+                continue
             sums[number] = summed_loss(logits, batch.targets).item()
             self._tell(step, sum(map(len, self._batches[: number + 1])))
         return self._sum_up(sums) / sum(examples.supervised)
+
+    def _mine(self) -> Iterator[tuple[int, bool]]:
+        """Numbers of this rank's batches, and whether one is there only to keep ranks in step."""
+        batches, rank, ranks = len(self._batches), self._program.rank, self._program.world_size
+        last = -(-batches // ranks) * ranks if in_step(self._config) else batches
+        for number in range(rank, last, ranks):
+            yield min(number, batches - 1), number >= batches
 
     def _sum_up(self, values: Tensor) -> float:
         """Sum over all ranks; a place that is another rank's holds 0, so the sum does not depend on who did what."""
@@ -94,6 +103,11 @@ class DevSet:
     def _precision(self, device: torch.device) -> Iterator[None]:
         with torch.autocast(device.type, torch.bfloat16, enabled=self._config.precision == "bfloat16"):
             yield
+
+
+def in_step(config: TrainConfig) -> bool:
+    """Whether all ranks have to run the model equally often: with ZeRO-3 a layer's weights come from all of them."""
+    return config.zero is not None and config.zero.stage == 3
 
 
 @contextmanager

@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from jobs.lm.prefix import Layouts
@@ -14,6 +17,7 @@ from jobs.train.checkpoint import Header, Look, Point
 from jobs.train.dev import DevSet
 from jobs.train.guards import Guards
 from jobs.train.keep import Keeper, stops_early
+from jobs.train.ranks import check_plan
 from jobs.train.trackers import REPLAYED, Tracker, look_values, step_values
 from jobs.train.trainer import SftTrainer
 from sftjobs.model import Document
@@ -57,6 +61,7 @@ class StepEdge(TrainerCallback):
         self._guards = Guards(config, trainer.model.config.get_text_config().vocab_size)
         self._checkpoints = [header.step] if header else []
         """Steps at which a checkpoint was made, as far as this attempt knows."""
+        self._parallel = trainer.parallel
         self._learning_rate = 0.0
         self._save_s = 0.0
         """Wall time of the last save."""
@@ -92,11 +97,10 @@ class StepEdge(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **parts: Any
     ) -> None:
-        """Put optimizer and schedule where the checkpoint left them; the weights are in the model already."""
+        """Put optimizer, schedule and sharded weights where the checkpoint left them."""
+        check_plan(self._trainer, self._config)
         if self._program.resume is not None and self._trainer.first:
-            optimizer, schedule = checkpoint.load_optimizer(self._program.resume)
-            parts["optimizer"].load_state_dict(optimizer)
-            parts["lr_scheduler"].load_state_dict(schedule)
+            self._parallel.load(self._program.resume, self._program.rank, parts["optimizer"], parts["lr_scheduler"])
             state.global_step = self._trainer.first
         for tracker in self._trackers:
             self._open(tracker, args, state)
@@ -119,16 +123,7 @@ class StepEdge(TrainerCallback):
         self._guards.check_steps(self.history, self.over, self._checkpoints)
         if stop or save:
             began = time.monotonic()
-            checkpoint.save(
-                self._program,
-                parts["model"],
-                parts["optimizer"],
-                parts["lr_scheduler"],
-                state.global_step,
-                self.history,
-                self.looks,
-                self.keeper.earlier_than(state.global_step),
-            )
+            self._save(state.global_step, parts["model"], parts["optimizer"], parts["lr_scheduler"])
             self._checkpoints.append(state.global_step)
             self._saved_at = self._edge_at = time.monotonic()
             self._save_s = self._saved_at - began
@@ -154,11 +149,22 @@ class StepEdge(TrainerCallback):
             return False
         self._guards.check_look(look)
         self.looks.append(look)
-        self.keeper.consider(self.looks, model)
+        self.keeper.consider(self.looks, lambda: self._parallel.weights(model))
         self._write(look, look_values(look))
         self._edge_at = time.monotonic()  # the rate of the next step is that of training
         self.look_seconds += self._edge_at - started
         return True
+
+    def _save(self, step: int, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler) -> None:
+        checkpoint.save(
+            self._program,
+            lambda folder: self._parallel.save(folder, self._program.rank, model, optimizer, schedule),
+            self._parallel.name,
+            step,
+            self.history,
+            self.looks,
+            self.keeper.for_checkpoint(step),
+        )
 
     def check_kept(self) -> None:
         """Raises DataError if what would be exported is clearly worse than the base model."""
@@ -191,7 +197,13 @@ class StepEdge(TrainerCallback):
         now = time.monotonic()
         rate = self._trainer.step.tokens / max(now - self._edge_at, 1e-9)
         self._edge_at = now
-        point = Point(step=step, loss=self._trainer.step_loss, learning_rate=learning_rate, tokens_per_s=round(rate, 1))
+        point = Point(
+            step=step,
+            loss=self._trainer.step_loss,
+            learning_rate=learning_rate,
+            tokens_per_s=round(rate, 1),
+            gradient_norm=self._trainer.gradient_norm,
+        )
         self.history.append(point)
         self._write(point, step_values(point))
         self._program.progress(

@@ -8,6 +8,7 @@ from transformers import PrinterCallback
 from transformers.utils import logging
 
 from jobs.train.edge import StepEdge
+from jobs.train.ranks import check_ranks
 from jobs.train.trainer import SftTrainer
 from sftjobs.errors import SftError
 from sftjobs.program import Program, Stopped
@@ -24,7 +25,7 @@ def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(edge)
     try:
-        if not edge.over:
+        if not edge.over or trainer.parallel.lays_weights_out:
             trainer.train()
         # Of a training that was stopped after its last step, only this look is left.
         if not edge.look_if_due():
@@ -32,14 +33,6 @@ def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
         edge.check_kept()
     finally:
         edge.close_trackers()
-
-
-def check_ranks(found: int, wanted: int, what: str) -> None:
-    """Raises SftError if ranks are missing: each would train a model of its own on part of the data."""
-    if found != wanted:
-        raise SftError(
-            f"{found} of {wanted} ranks {what}: check WORLD_SIZE, MASTER_ADDR and MASTER_PORT of the processes"
-        )
 
 
 @contextmanager

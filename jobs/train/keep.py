@@ -2,11 +2,11 @@
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from jobs.train import checkpoint
 from jobs.train.checkpoint import Look
@@ -50,6 +50,7 @@ class Keeper:
 
     def __init__(self, program: Program, config: TrainConfig) -> None:
         self._by_dev = config.keep == "best" and config.dev is not None
+        self._sharded = config.zero is not None
         self._program = program
         self._file = program.output / "kept" / checkpoint.KEPT
         self._saved: int | None = None
@@ -68,19 +69,26 @@ class Keeper:
             shutil.copyfile(source if source.is_file() else part / checkpoint.WEIGHTS, self._file)
         self._saved = found.step
 
-    def consider(self, looks: Sequence[Look], model: nn.Module) -> None:
-        """Keep the weights of `model` if the last look is the best."""
+    def consider(self, looks: Sequence[Look], weights: Callable[[], dict[str, Tensor]]) -> None:
+        """Keep the `weights` if the last look is the best; all ranks ask for them then, and rank 0 gets them."""
         found = best(looks)
-        if not self._by_dev or found is None or found is not looks[-1] or self._program.rank != 0:
+        if not self._by_dev or found is None or found is not looks[-1]:
+            return
+        state = weights()
+        if self._program.rank != 0:
             return
         self._file.parent.mkdir(exist_ok=True)
         with writing(self._program.output, "the best weights"):
-            save_file(checkpoint.trainable_state(model), self._file)
+            save_file(state, self._file)
         self._saved = found.step
 
     def earlier_than(self, step: int) -> Path | None:
         """The file with the best weights, if they are not those of `step`."""
         return self._file if self._saved is not None and self._saved != step else None
+
+    def for_checkpoint(self, step: int) -> Path | None:
+        """What a checkpoint of `step` has to hold; shards are no weights that could be taken for the best ones."""
+        return self._file if self._sharded and self._saved is not None else self.earlier_than(step)
 
     def chosen(self, looks: Sequence[Look], last: int) -> int:
         """The step whose weights become the tuned model, of a training that ended after step `last`."""

@@ -21,9 +21,10 @@ from transformers import PretrainedConfig
 from jobs.lm.layout import Sequences
 from jobs.lm.prefix import Layouts
 from jobs.train.examples import TrainingSet
+from jobs.train.parallel.memory import Sizes, zero_parts
 from jobs.train.trainer import SftTrainer
 from sftjobs.errors import DataError
-from sftjobs.plan.configs import TrainConfig
+from sftjobs.plan.configs import TrainConfig, ZeroConfig
 from sftjobs.program import Program
 
 GIB = 2**30
@@ -69,6 +70,10 @@ class Shape:
     ranks: int
     other: int
     """Bytes: libraries, data and the rest of the process; 0 on a GPU."""
+    parameters: int = 0
+    """All of them; known with `zero`."""
+    zero: ZeroConfig | None = None
+    on_gpu: bool = False
 
 
 def parts(shape: Shape) -> dict[str, int]:
@@ -83,14 +88,23 @@ def parts(shape: Shape) -> dict[str, int]:
     products = 5 * shape.hidden + 4 * shape.inner
     # With autocast the residual stream stays float32; one more copy of it is made for the products.
     kept = 2 * products + 4 * (norms + shape.hidden) if shape.bfloat16 else 4 * (norms + products)
+    return {
+        **_state(shape),
+        "activations": int(WORKING * kept * shape.layers * shape.encoded) + 4 * shape.masked,
+        "logits": (4 if shape.bfloat16 else 8) * shape.scored * shape.vocabulary,
+        "libraries and data": shape.other,
+    }
+
+
+def _state(shape: Shape) -> dict[str, int]:
+    if shape.zero is not None:
+        sizes = Sizes(shape.parameters, shape.trainable, shape.ranks, shape.bfloat16, shape.on_gpu)
+        return zero_parts(shape.zero, sizes)
     copies = 2 * shape.trainable if shape.bfloat16 else 0  # autocast keeps what it has rounded until the step's end
     return {
         "weights": shape.weights + copies,
         "gradients": 4 * shape.trainable * (2 if shape.ranks > 1 else 1),
         "optimizer": 8 * shape.trainable,
-        "activations": int(WORKING * kept * shape.layers * shape.encoded) + 4 * shape.masked,
-        "logits": (4 if shape.bfloat16 else 8) * shape.scored * shape.vocabulary,
-        "libraries and data": shape.other,
     }
 
 
@@ -110,10 +124,12 @@ class Memory:
         """Estimate, and print it in one line."""
         self._examples, self._layouts = examples, layouts
         text = config.get_text_config()
-        weights = sum(value.numel() * value.element_size() for value in model.parameters())
+        # A weight of which this rank holds a part says how large it is.
+        sizes = [(getattr(value, "ds_numel", value.numel()), value) for value in model.parameters()]
+        weights = sum(size * value.element_size() for size, value in sizes)
         shape = Shape(
             weights=weights,
-            trainable=sum(value.numel() for value in model.parameters() if value.requires_grad),
+            trainable=sum(size for size, value in sizes if value.requires_grad),
             layers=text.num_hidden_layers,
             hidden=text.hidden_size,
             inner=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
@@ -124,7 +140,12 @@ class Memory:
             frozen=self._config.lora is not None,
             bfloat16=self._config.precision == "bfloat16",
             ranks=self._config.world_size,
-            other=max(0, resident() - weights) if self._config.device == "cpu" else 0,
+            other=max(0, resident() - sum(value.numel() * value.element_size() for _, value in sizes))
+            if self._config.device == "cpu"
+            else 0,
+            parameters=sum(size for size, _ in sizes),
+            zero=self._config.zero,
+            on_gpu=self._config.device == "cuda",
         )
         self._shape = self._with_batch(shape, self._config.micro_batch_size, None)
         if self._program.rank == 0:
@@ -191,6 +212,8 @@ class Memory:
         if config.method == "full":
             adapter = RANK * shape.layers * (8 * shape.hidden + 3 * (shape.hidden + shape.inner))
             others.append(("train.method: lora", replace(shape, trainable=adapter, frozen=True)))
+        if shape.ranks > 1 and (config.zero is None or config.zero.stage < 3):
+            others.append(("train.zero.stage: 3", replace(shape, zero=ZeroConfig(stage=3))))
         if config.precision == "float32":
             weights = shape.weights // 2 if shape.frozen else shape.weights
             others.append(("train.precision: bfloat16", replace(shape, bfloat16=True, weights=weights)))

@@ -19,7 +19,9 @@ def open_for_training(folder: Path, config: TrainConfig) -> TrainedModel:
     """
     frozen = torch.bfloat16 if config.lora is not None and config.precision == "bfloat16" else torch.float32
     model = METHODS[config.method].prepare(load_model(folder, frozen), config)
-    assert all(value.dtype == torch.float32 for value in model.parameters() if value.requires_grad)
+    # Under ZeRO with precision bfloat16 it is the optimizer that holds them in float32, from its first moment on.
+    sharded = config.zero is not None and config.zero.stage == 3
+    assert sharded or all(value.dtype == torch.float32 for value in model.parameters() if value.requires_grad)
     return model
 
 
@@ -43,5 +45,6 @@ def in_float32(model: PeftModel, folder: Path) -> PeftModel:
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:
     """Trainable parameters, and all parameters of the model with what was added to it."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    # Under ZeRO a weight of which this rank holds a part says how large it is.
+    sizes = [(getattr(value, "ds_numel", value.numel()), value.requires_grad) for value in model.parameters()]
     return sum(size for size, trainable in sizes if trainable), sum(size for size, _ in sizes)

@@ -24,6 +24,7 @@ from jobs.lm.onednn import onednn_linears
 from jobs.lm.token_losses import scored_positions, summed_loss
 from jobs.train.determinism import seed_step
 from jobs.train.methods import TrainedModel
+from jobs.train.parallel import Parallel, Replicated
 from jobs.train.steps import MicroBatch, Step, Steps
 from sftjobs.errors import DataError
 
@@ -38,11 +39,16 @@ class SftTrainer(Trainer):
         steps: Steps,
         first: int,
         optimizer: Optimizer | None = None,
+        parallel: Parallel | None = None,
     ) -> None:
-        """`optimizer`: None for AdamW with `arguments`."""
+        """`optimizer`: None for AdamW with `arguments`. `parallel`: how ranks share the work; None: copies (DDP)."""
         super().__init__(model=model, args=arguments, train_dataset=steps, optimizers=(optimizer, None))
         self.steps = steps
         self.first = first
+        self.parallel = parallel or Replicated()
+        self._own_optimizer = optimizer
+        self.gradient_norm = math.nan
+        """Of the last step over all ranks, before clipping."""
         self.step: Step | None = None
         """The step in progress, or the last one."""
         self._settled = False
@@ -65,6 +71,12 @@ class SftTrainer(Trainer):
         rows, longest = self.args.per_device_train_batch_size, max(self.steps.examples.lengths)
         return bfloat16_attention(self.model, rows * longest**2)
 
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        # The Trainer forgets a given optimizer, and with it the groups of LoRA+, when it starts DeepSpeed.
+        self.optimizer = self.optimizer or self._own_optimizer
+        made: Optimizer = super().create_optimizer(model)  # type: ignore[no-untyped-call]
+        return made
+
     def get_train_dataloader(self) -> "DataLoader[Step]":
         # A generator of its own: by default a loader draws a seed from the global one whenever it starts.
         return DataLoader(
@@ -78,7 +90,8 @@ class SftTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Step], num_batches: int, device: torch.device
     ) -> tuple[list[Step], None]:
-        step = next(epoch_iterator, None)
+        # The Trainer looks at the wish to stop after a step only, which a look before the first one may have had.
+        step = None if self.control.should_training_stop else next(epoch_iterator, None)
         return ([] if step is None else [step]), None
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
@@ -92,10 +105,10 @@ class SftTrainer(Trainer):
         suspects: list[int] = []
         for number, micro in enumerate(step.micro_batches, start=1):
             last = number == len(step.micro_batches)
-            with nullcontext() if last else self.accelerator.no_sync(model):
+            with self.parallel.micro_batch(self.accelerator, model, last):
                 loss = self._loss(model, micro)
                 # The gradients of the ranks are averaged, so each one counts `world_size` times.
-                self.accelerator.backward(loss * (self.args.world_size / step.supervised))
+                self.parallel.backward(self.accelerator, model, loss * (self.args.world_size / step.supervised))
             total += loss.detach()
             if not torch.isfinite(loss):
                 suspects += micro.examples
@@ -132,10 +145,13 @@ class SftTrainer(Trainer):
             self._refuse(f"the loss is {self.step_loss}", step, suspects)
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
-        norm: Tensor = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
-        assert self.step is not None
+        norm = self.parallel.update(model)
+        if norm is None:
+            norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
+        assert self.step is not None and norm is not None
+        self.gradient_norm = norm.item()
         if not torch.isfinite(norm):
-            self._refuse(f"the gradient's norm is {norm.item()}", self.step, [])
+            self._refuse(f"the gradient's norm is {self.gradient_norm}", self.step, [])
         return norm
 
     def _refuse(self, what: str, step: Step, suspects: list[int]) -> None:
