@@ -1,0 +1,117 @@
+"""The trainings of tests/dist: the same examples and settings, on one rank and on several, in every way of sharing.
+
+All have 20 steps of 8 examples, in float32 without dropout; what differs is in the name:
+
+    <method> <engine> <layout> <ranks>x<micro batch>x<accumulation>
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sftjobs.plan.configs import TrainConfig, ZeroConfig
+from sftjobs.spec.train import MethodName
+from tests.support.architectures import make_model
+from tests.support.ranks import Case
+from tests.support.tiny import tiny_model, tiny_tokenizer
+from tests.support.training import train_config, training_data
+
+Layout = Literal["shared", "packed", "padded"]
+EXAMPLES = 40
+BATCH = 8
+STEPS = 20
+RATE = 1e-4
+_NOTHING_WHOLE = {
+    "stage3_param_persistence_threshold": 0,
+    "stage3_max_live_parameters": 0,
+    "stage3_max_reuse_distance": 0,
+    "stage3_prefetch_bucket_size": 0,
+}
+"""A model of a few thousand weights would be whole on every rank: here each layer's are gathered when it computes."""
+ENGINES: dict[str, ZeroConfig | None] = {
+    "DDP": None,
+    "ZeRO-1": ZeroConfig(stage=1),
+    "ZeRO-2": ZeroConfig(stage=2),
+    "ZeRO-2 + optimizer on CPU": ZeroConfig(stage=2, offload="optimizer"),
+    "ZeRO-3": ZeroConfig(stage=3, overrides={"zero_optimization": _NOTHING_WHOLE}),
+    "ZeRO-3 + all on CPU": ZeroConfig(stage=3, offload="parameters", overrides={"zero_optimization": _NOTHING_WHOLE}),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training of the table."""
+
+    method: MethodName
+    engine: str
+    ranks: int
+    micro: int
+    layout: Layout = "shared"
+
+    @property
+    def accumulation(self) -> int:
+        return BATCH // (self.ranks * self.micro)
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.engine} {self.layout} {self.ranks}x{self.micro}x{self.accumulation}"
+
+    @property
+    def reference(self) -> "Variant":
+        """One rank, no accumulation, no DeepSpeed, and the layout that is taken if none is asked for."""
+        layout: Layout = "padded" if self.layout == "padded" else "shared"
+        return Variant(self.method, "DDP", 1, BATCH, layout)
+
+
+VARIANTS = (
+    *(Variant(method, engine, 2, 2) for method in ("full", "lora") for engine in ENGINES),  # type: ignore[arg-type]
+    *(Variant("lora_plus", engine, 2, 2) for engine in ("DDP", "ZeRO-1", "ZeRO-3")),
+    Variant("dora", "ZeRO-3", 2, 2),
+    Variant("full", "ZeRO-2", 2, 4),
+    Variant("full", "ZeRO-3", 2, 1),
+    Variant("full", "ZeRO-2", 2, 2, "packed"),
+    Variant("lora", "ZeRO-3", 2, 2, "packed"),
+    Variant("full", "DDP", 2, 2, "padded"),
+    Variant("full", "ZeRO-3", 2, 2, "padded"),
+    Variant("full", "DDP", 4, 2),
+    Variant("lora", "ZeRO-1", 4, 1),
+    Variant("full", "ZeRO-2", 4, 1),
+    Variant("full", "ZeRO-3", 4, 2),
+    Variant("lora", "ZeRO-3 + all on CPU", 4, 1),
+    Variant("full", "ZeRO-2 + optimizer on CPU", 1, 4),
+)
+REFERENCES = tuple(dict.fromkeys(variant.reference for variant in VARIANTS))
+
+
+class World:
+    """Base models and data of all cases."""
+
+    def __init__(self, folder: Path) -> None:
+        self._data = training_data(folder / "data", EXAMPLES)
+        lines = (self._data / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        (self._data / "dev.jsonl").write_text("".join(lines[:5]), encoding="utf-8")
+        padded = folder / "padded"
+        tokenizer = tiny_tokenizer(padded)
+        make_model("helium", vocab_size=len(tokenizer), max_position_embeddings=512).save_pretrained(padded)
+        self._models = {"shared": tiny_model(folder / "base"), "padded": padded}
+
+    def inputs(self, layout: Layout = "shared") -> dict[str, Path]:
+        """Of an architecture that is known, or of one whose examples are padded for lack of knowledge."""
+        return {"model": self._models["padded" if layout == "padded" else "shared"], "data": self._data}
+
+    def case(self, variant: Variant) -> Case:
+        return Case(config_of(variant), self.inputs(variant.layout))
+
+
+def config_of(variant: Variant, **changes: object) -> TrainConfig:
+    """Four epochs of five steps."""
+    settings = {
+        "zero": ENGINES[variant.engine],
+        "world_size": variant.ranks,
+        "micro_batch_size": variant.micro,
+        "gradient_accumulation_steps": variant.accumulation,
+        "learning_rate": RATE,
+        "packing": variant.layout == "packed",
+        "epochs": BATCH * STEPS / EXAMPLES,
+    }
+    return train_config(variant.method, EXAMPLES, **(settings | changes))
