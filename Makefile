@@ -41,14 +41,26 @@ demo: $(VENV)/.runtime $(SMOLLM2)  ## tune SmolLM2-135M on CLINC150 intents and 
 $(HELM): | $(VENV)/.runtime
 	$(BIN)/python hack/fetch_helm.py $(@D)
 
-test: $(VENV)/.dev $(SMOLLM2) .models/tokenizers/.done $(HELM)  ## every test that needs no cluster, seconds per tier
-	$(BIN)/python hack/run_tiers.py lint unit chart store release agent chain cli stage browser
+# Nothing of DeepSpeed is compiled: on CPUs training needs none of its parts.
+$(VENV)/.train: $(VENV)/.runtime requirements/train.txt
+	DS_BUILD_OPS=0 DS_ACCELERATOR=cpu $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  -r requirements/train.txt
+	@touch $@
+
+test: $(VENV)/.dev $(VENV)/.train $(SMOLLM2) .models/tokenizers/.done $(HELM)  ## every test that needs no cluster, seconds per tier
+	$(BIN)/python hack/run_tiers.py lint unit chart store release agent chain cli stage dist browser
 
 lint: $(VENV)/.dev  ## ruff, mypy, import contracts, generated files
 	$(BIN)/python hack/run_tiers.py lint
 
 unit: $(VENV)/.dev  ## the fast tests only
 	$(BIN)/python hack/run_tiers.py unit
+
+dist-test: $(VENV)/.dev $(VENV)/.train  ## training on 1, 2 and 4 ranks: DDP and ZeRO train the same model, and resume
+	$(BIN)/python hack/run_tiers.py dist
+
+parity: $(VENV)/.dev $(VENV)/.train  ## write the measured table of docs/distributed.md
+	$(BIN)/python -m tests.support.parity_table
 
 chart-test: $(VENV)/.dev $(HELM)  ## the chart with the real Helm 3 and 4; no cluster
 	$(BIN)/python hack/run_tiers.py chart
@@ -154,4 +166,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-data bench-train bench-prefix bench-allocator bench-generate bench-score bench-cluster images images-push images-lint lock clean
+.PHONY: help install demo test lint unit dist-test parity chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-data bench-train bench-prefix bench-allocator bench-generate bench-score bench-cluster images images-push images-lint lock clean

@@ -1,6 +1,6 @@
 """Run test tiers one after another and print the seconds of each; the first failure does not hide the others.
 
-python hack/run_tiers.py lint unit chart store release agent chain cli stage browser
+python hack/run_tiers.py lint unit chart store release agent chain cli stage dist browser
 """
 
 import subprocess

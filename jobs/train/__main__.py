@@ -70,7 +70,7 @@ def run(program: Program) -> None:
         edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
         train(program, trainer, edge)
 
-    with watch("export"), memory():
+    with watch("export"), infrastructure_errors(), memory():
         program.progress("export", edge.step, config.steps, unit="steps")
         recheck = Recheck.on(examples)
         weights = parallel.weights(model)

@@ -10,6 +10,7 @@ from transformers.utils import logging
 from jobs.train.edge import StepEdge
 from jobs.train.ranks import check_ranks
 from jobs.train.trainer import SftTrainer
+from sftjobs.canonical import readable
 from sftjobs.errors import SftError
 from sftjobs.program import Program, Stopped
 
@@ -22,6 +23,8 @@ def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
     check_ranks(trainer.accelerator.num_processes, program.world_size, "found each other")
     if program.stop_requested:
         raise Stopped("before the first step of this attempt")
+    if program.rank == 0 and trainer.parallel.settings is not None:
+        (program.info / "deepspeed.json").write_bytes(readable(trainer.parallel.settings))
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(edge)
     try:

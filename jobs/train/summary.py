@@ -77,6 +77,7 @@ def report(
         "learning_rate": config.learning_rate,
         "schedule": config.schedule,
         "precision": config.precision,
+        "zero": config.zero.model_dump() if config.zero else None,
         "micro_batch_size": config.micro_batch_size,
         "gradient_accumulation_steps": config.gradient_accumulation_steps,
         "world_size": config.world_size,

@@ -43,7 +43,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "train": ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors"),
     "eval": ("torch", "transformers", "tokenizers", "scipy", "scikit-learn", "sacrebleu", "rouge-score"),
 }
-"""Libraries whose version enters the key of a kind of stage."""
+"""Libraries whose version enters the key of a kind of stage. DeepSpeed's is exact in pyproject.toml; its parts are not
+in every environment that plans. A newer one raises PROGRAM_VERSIONS["train"] if results differ."""
 
 
 class ImportConfig(Document):

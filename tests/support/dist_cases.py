@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from sftjobs.plan.configs import TrainConfig, ZeroConfig
+from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.train import MethodName
 from tests.support.architectures import make_model
-from tests.support.ranks import Case
+from tests.support.ranks import Case, Result, run_ranks
 from tests.support.tiny import tiny_model, tiny_tokenizer
 from tests.support.training import train_config, training_data
 
@@ -90,6 +91,8 @@ class World:
         self._data = training_data(folder / "data", EXAMPLES)
         lines = (self._data / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
         (self._data / "dev.jsonl").write_text("".join(lines[:5]), encoding="utf-8")
+        prompt = PromptSpec.model_validate({"system": "s", "input": "{text}", "output": {"format": "free"}})
+        (self._data / "prompt.json").write_text(prompt.model_dump_json(), encoding="utf-8")
         padded = folder / "padded"
         tokenizer = tiny_tokenizer(padded)
         make_model("helium", vocab_size=len(tokenizer), max_position_embeddings=512).save_pretrained(padded)
@@ -115,3 +118,19 @@ def config_of(variant: Variant, **changes: object) -> TrainConfig:
         "epochs": BATCH * STEPS / EXAMPLES,
     }
     return train_config(variant.method, EXAMPLES, **(settings | changes))
+
+
+Trained = dict[Variant, Result]
+
+
+def train_all(world: World, folder: Path) -> Trained:
+    """Every variant and every reference; the ranks of one world size do all of theirs in the same processes."""
+    found: Trained = {}
+    for ranks in (1, 2, 4):
+        variants = [one for one in (*REFERENCES, *VARIANTS) if one.ranks == ranks]
+        work = folder / f"{ranks}-ranks"
+        work.mkdir()
+        cases: dict[str, Case] = {one.name: world.case(one) for one in variants}
+        results = run_ranks(ranks, cases, work)
+        found |= {one: results[one.name] for one in variants}
+    return found

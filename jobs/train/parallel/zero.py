@@ -124,6 +124,7 @@ class Zero(Parallel):
         unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
         opened = open_for_training(base, self._config.model_copy(update={"precision": "float32"}))
         files.put_weights(weights, opened)
+        weights.clear()  # the check of the export needs room for another model
         return opened
 
 

@@ -1,0 +1,52 @@
+"""Writes the table of docs/distributed.md: how far trainings on several ranks are from the one on one rank.
+
+python -m tests.support.parity_table            docs/distributed.md
+"""
+
+import tempfile
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from tests.support.dist_cases import VARIANTS, Trained, World, train_all
+from tests.support.parity import Distance, distance
+from tests.support.program_runner import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "distributed.md"
+BEGIN, END = "<!-- measured -->\n", "<!-- end of measured -->\n"
+
+
+def rows(world: World, trained: Trained) -> Iterator[str]:
+    """A row for each engine and method with the largest difference over its variants."""
+    yield "| method | engine | ranks x micro batch x accumulation, layout | loss | gradient norm | weights |\n"
+    yield "|---|---|---|---|---|---|\n"
+    order = list(dict.fromkeys((one.method, one.engine) for one in VARIANTS))
+    by_engine = sorted(VARIANTS, key=lambda one: order.index((one.method, one.engine)))
+    for (method, engine), group in groupby(by_engine, key=lambda one: (one.method, one.engine)):
+        members = list(group)
+        apart = [
+            distance(trained[one].outcome, trained[one.reference].outcome, world.inputs(one.layout)["model"])
+            for one in members
+        ]
+        shapes = ", ".join(f"{one.ranks}x{one.micro}x{one.accumulation} {one.layout}" for one in members)
+        yield f"| `{method}` | {engine} | {shapes} | {_largest(apart)} |\n"
+
+
+def _largest(apart: list[Distance]) -> str:
+    return " | ".join(
+        f"{max(getattr(one, name) for one in apart):.1e}" for name in ("loss", "gradient_norm", "weights")
+    )
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder))
+        table = "".join(rows(world, train_all(world, Path(folder))))
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}{table}{END}{after}", encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(REPOSITORY)}")
+
+
+if __name__ == "__main__":
+    main()
