@@ -117,7 +117,8 @@ class Tracker(threading.Thread):
 
 def step_values(point: Point) -> Values:
     """As `transformers` names them: trackers group by the part before the first underscore."""
-    return {"loss": point.loss, "learning_rate": point.learning_rate, "tokens_per_s": point.tokens_per_s}
+    values = {"loss": point.loss, "learning_rate": point.learning_rate, "tokens_per_s": point.tokens_per_s}
+    return values | ({} if point.gradient_norm is None else {"grad_norm": point.gradient_norm})
 
 
 def look_values(look: Look) -> Values:

@@ -5,6 +5,7 @@ All have 20 steps of 8 examples, in float32 without dropout; what differs is in 
     <method> <engine> <layout> <ranks>x<micro batch>x<accumulation>
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,8 +55,13 @@ class Variant:
         return BATCH // (self.ranks * self.micro)
 
     @property
+    def shown_layout(self) -> str:
+        """An example alone has neither padding nor anyone to share a prefix with."""
+        return self.layout if self.micro > 1 else "single"
+
+    @property
     def name(self) -> str:
-        return f"{self.method} {self.engine} {self.layout} {self.ranks}x{self.micro}x{self.accumulation}"
+        return f"{self.method} {self.engine} {self.shown_layout} {self.ranks}x{self.micro}x{self.accumulation}"
 
     @property
     def reference(self) -> "Variant":
@@ -75,7 +81,7 @@ VARIANTS = (
     Variant("full", "DDP", 2, 2, "padded"),
     Variant("full", "ZeRO-3", 2, 2, "padded"),
     Variant("full", "DDP", 4, 2),
-    Variant("lora", "ZeRO-1", 4, 1),
+    Variant("lora", "ZeRO-1", 4, 2),
     Variant("full", "ZeRO-2", 4, 1),
     Variant("full", "ZeRO-3", 4, 2),
     Variant("lora", "ZeRO-3 + all on CPU", 4, 1),
@@ -120,17 +126,19 @@ def config_of(variant: Variant, **changes: object) -> TrainConfig:
     return train_config(variant.method, EXAMPLES, **(settings | changes))
 
 
-Trained = dict[Variant, Result]
+Trained = dict[str, Result]
+"""By name."""
 
 
-def train_all(world: World, folder: Path) -> Trained:
-    """Every variant and every reference; the ranks of one world size do all of theirs in the same processes."""
+def train_all(world: World, folder: Path, more: Mapping[str, Case] | None = None) -> Trained:
+    """Every variant and every reference; the ranks of one world size do all of theirs in the same processes.
+
+    `more`: further cases for two ranks.
+    """
     found: Trained = {}
     for ranks in (1, 2, 4):
-        variants = [one for one in (*REFERENCES, *VARIANTS) if one.ranks == ranks]
+        cases = {one.name: world.case(one) for one in (*REFERENCES, *VARIANTS) if one.ranks == ranks}
         work = folder / f"{ranks}-ranks"
         work.mkdir()
-        cases: dict[str, Case] = {one.name: world.case(one) for one in variants}
-        results = run_ranks(ranks, cases, work)
-        found |= {one: results[one.name] for one in variants}
+        found |= run_ranks(ranks, cases | dict(more or {}) if ranks == 2 else cases, work)
     return found

@@ -25,10 +25,10 @@ def rows(world: World, trained: Trained) -> Iterator[str]:
     for (method, engine), group in groupby(by_engine, key=lambda one: (one.method, one.engine)):
         members = list(group)
         apart = [
-            distance(trained[one].outcome, trained[one.reference].outcome, world.inputs(one.layout)["model"])
+            distance(trained[one.name].outcome, trained[one.reference.name].outcome, world.inputs(one.layout)["model"])
             for one in members
         ]
-        shapes = ", ".join(f"{one.ranks}x{one.micro}x{one.accumulation} {one.layout}" for one in members)
+        shapes = ", ".join(f"{one.ranks}x{one.micro}x{one.accumulation} {one.shown_layout}" for one in members)
         yield f"| `{method}` | {engine} | {shapes} | {_largest(apart)} |\n"
 
 

@@ -76,6 +76,7 @@ def _forget_ranks() -> None:
         deepspeed.comm.comm.cdb = None
         groups._release_process_group_references(group=None)
     gc.collect()
+    gc.freeze()  # the train program collects several times; going over all of torch again takes half of a case
 
 
 def main(path: Path) -> None:

@@ -1,0 +1,72 @@
+"""Trainings on two ranks that are stopped in their fifth step, with looks at a dev set and the best weights kept."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from sftjobs import names
+from sftjobs.plan.configs import DevConfig, TrainConfig
+from tests.support.dist_cases import Variant, World, config_of
+from tests.support.ranks import Case, Result
+
+LOOKS = DevConfig(every_steps=2, max_new_tokens=4, patience=None, max_examples=5)
+"""Five examples, so one of two ranks has nothing to do in the last round."""
+STEPS = 8
+STOP = 5
+STOPPED = (
+    Variant("lora", "DDP", 2, 2),
+    Variant("full", "ZeRO-1", 2, 2),
+    Variant("lora", "ZeRO-2", 2, 2),
+    Variant("full", "ZeRO-2 + optimizer on CPU", 2, 2),
+    Variant("full", "ZeRO-3", 2, 2),
+    Variant("lora", "ZeRO-3 + all on CPU", 2, 2),
+)
+OTHER_ENGINE, OTHER_RANKS = "checkpoint of another engine", "checkpoint of another number of ranks"
+
+
+def config(variant: Variant) -> TrainConfig:
+    """The rate is so high that a lost moment shows."""
+    return config_of(variant, steps=STEPS, warmup_steps=3, learning_rate=1e-3, dev=LOOKS, keep="best")
+
+
+def undisturbed(variant: Variant) -> str:
+    return f"undisturbed {variant.name}"
+
+
+def stopped(variant: Variant) -> str:
+    return f"stopped {variant.name}"
+
+
+def cases(world: World) -> dict[str, Case]:
+    """Each undisturbed, and with a SIGTERM to its second rank only."""
+    found: dict[str, Case] = {}
+    for variant in STOPPED:
+        found[undisturbed(variant)] = Case(config(variant), world.inputs())
+        found[stopped(variant)] = Case(config(variant), world.inputs(), term_rank=1, term_step=STOP)
+    return found
+
+
+def checkpoint(done: Mapping[str, Result], variant: Variant) -> Path:
+    return done[stopped(variant)].outcome.checkpoints / names.step_folder(STOP)
+
+
+def resumed(world: World, done: Mapping[str, Result], folder: Path) -> dict[str, Case]:
+    """Each resumed, and two that must not be."""
+    found = {
+        variant.name: Case(config(variant), world.inputs(), resume=checkpoint(done, variant)) for variant in STOPPED
+    }
+    first, second = STOPPED[1], STOPPED[2]
+    found[OTHER_ENGINE] = Case(config(second), world.inputs(), resume=checkpoint(done, first), key_of=config(first))
+    found[OTHER_RANKS] = Case(config(first), world.inputs(), resume=_of_four_ranks(checkpoint(done, first), folder))
+    return found
+
+
+def _of_four_ranks(source: Path, folder: Path) -> Path:
+    """A copy that says that four ranks made it."""
+    copied = folder / "of-four-ranks" / source.name
+    shutil.copytree(source, copied)
+    for path in copied.glob("*/checkpoint.json"):
+        header = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(header | {"world_size": 4}), encoding="utf-8")
+    return copied
