@@ -6,6 +6,7 @@ Each case is a whole train program with a process group of its own, started as t
 is in `<work>/end-<rank>.json`: the exit code of the contract and the message.
 """
 
+import faulthandler
 import gc
 import json
 import os
@@ -81,6 +82,7 @@ def _forget_ranks() -> None:
 
 def main(path: Path) -> None:
     rank = int(os.environ["RANK"])
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     for case in json.loads(path.read_text()):
         code, message = one(case, rank)
         end = Path(case["work"]) / f"end-{rank}.json"

@@ -5,9 +5,11 @@ results = run_ranks(2, {"ddp": Case(config, inputs), "zero-2": Case(...)}, folde
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +43,7 @@ class Result:
     messages: list[str]
 
 
-def run_ranks(world: int, cases: Mapping[str, Case], folder: Path, timeout_s: float = 300) -> dict[str, Result]:
+def run_ranks(world: int, cases: Mapping[str, Case], folder: Path, timeout_s: float = 600) -> dict[str, Result]:
     """Run the cases one after another on `world` ranks; a rank that dies fails the test with its log."""
     written = []
     for name, case in cases.items():
@@ -61,12 +63,19 @@ def run_ranks(world: int, cases: Mapping[str, Case], folder: Path, timeout_s: fl
         )
     (folder / "cases.json").write_text(json.dumps(written))
     processes = [_start(rank, world, folder) for rank in range(world)]
+    until = time.monotonic() + timeout_s
     try:
-        for process in processes:
-            process.wait(timeout=timeout_s)
+        while any(process.poll() is None for process in processes) and time.monotonic() < until:
+            if any(process.returncode for process in processes):
+                until = min(until, time.monotonic() + 20)  # the others wait for it in vain
+            time.sleep(0.2)
     finally:
         for process in processes:
-            process.kill()
+            if process.poll() is None:
+                process.send_signal(signal.SIGUSR1)  # leaves the stacks in its log
+                time.sleep(1)
+                process.kill()
+            process.wait()
     logs = "\n".join((folder / f"log-{rank}.txt").read_text()[-6000:] for rank in range(world))
     assert all(process.returncode == 0 for process in processes), logs
     return {name: _result(Path(str(one["work"])), world, logs) for name, one in zip(cases, written, strict=True)}
@@ -87,8 +96,8 @@ def _start(rank: int, world: int, folder: Path) -> "subprocess.Popen[str]":
         "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
     }
     command = [sys.executable, "-m", "tests.support.rank_worker", str(folder / "cases.json")]
-    log = (folder / f"log-{rank}.txt").open("w")
-    return subprocess.Popen(command, cwd=REPOSITORY, env=environ, stdout=log, stderr=log, text=True)
+    with (folder / f"log-{rank}.txt").open("w") as log:
+        return subprocess.Popen(command, cwd=REPOSITORY, env=environ, stdout=log, stderr=log, text=True)
 
 
 def _result(work: Path, world: int, logs: str) -> Result:
