@@ -130,15 +130,15 @@ Trained = dict[str, Result]
 """By name."""
 
 
-def train_all(world: World, folder: Path, more: Mapping[str, Case] | None = None) -> Trained:
+def train_all(world: World, folder: Path, more: Mapping[int, Mapping[str, Case]] | None = None) -> Trained:
     """Every variant and every reference; the ranks of one world size do all of theirs in the same processes.
 
-    `more`: further cases for two ranks.
+    `more`: further cases by the number of ranks.
     """
     found: Trained = {}
     for ranks in (1, 2, 4):
         cases = {one.name: world.case(one) for one in (*REFERENCES, *VARIANTS) if one.ranks == ranks}
         work = folder / f"{ranks}-ranks"
         work.mkdir()
-        found |= run_ranks(ranks, cases | dict(more or {}) if ranks == 2 else cases, work)
+        found |= run_ranks(ranks, cases | dict((more or {}).get(ranks, {})), work)
     return found

@@ -1,4 +1,4 @@
-"""Trainings on two ranks that are stopped in their fifth step, with looks at a dev set and the best weights kept."""
+"""Trainings on several ranks, stopped in their fifth step, with looks at a dev set and the best weights kept."""
 
 import json
 import shutil
@@ -21,6 +21,9 @@ STOPPED = (
     Variant("full", "ZeRO-2 + optimizer on CPU", 2, 2),
     Variant("full", "ZeRO-3", 2, 2),
     Variant("lora", "ZeRO-3 + all on CPU", 2, 2),
+    # Sums of more than two numbers depend on their order, which must not be another one after a resume.
+    Variant("full", "ZeRO-2", 4, 2),
+    Variant("full", "ZeRO-3", 4, 2),
 )
 OTHER_ENGINE, OTHER_RANKS = "checkpoint of another engine", "checkpoint of another number of ranks"
 
@@ -38,10 +41,10 @@ def stopped(variant: Variant) -> str:
     return f"stopped {variant.name}"
 
 
-def cases(world: World) -> dict[str, Case]:
-    """Each undisturbed, and with a SIGTERM to its second rank only."""
+def cases(world: World, ranks: int) -> dict[str, Case]:
+    """Each of so many ranks undisturbed, and with a SIGTERM to its second rank only."""
     found: dict[str, Case] = {}
-    for variant in STOPPED:
+    for variant in [one for one in STOPPED if one.ranks == ranks]:
         found[undisturbed(variant)] = Case(config(variant), world.inputs())
         found[stopped(variant)] = Case(config(variant), world.inputs(), term_rank=1, term_step=STOP)
     return found
@@ -51,15 +54,23 @@ def checkpoint(done: Mapping[str, Result], variant: Variant) -> Path:
     return done[stopped(variant)].outcome.checkpoints / names.step_folder(STOP)
 
 
-def resumed(world: World, done: Mapping[str, Result], folder: Path) -> dict[str, Case]:
-    """Each resumed, and two that must not be."""
-    found = {
-        variant.name: Case(config(variant), world.inputs(), resume=checkpoint(done, variant)) for variant in STOPPED
+def resumed(world: World, done: Mapping[str, Result], ranks: int) -> dict[str, Case]:
+    """Each of so many ranks resumed."""
+    return {
+        one.name: Case(config(one), world.inputs(), resume=checkpoint(done, one))
+        for one in STOPPED
+        if one.ranks == ranks
     }
+
+
+def unfit(world: World, done: Mapping[str, Result], folder: Path) -> dict[str, Case]:
+    """Two of two ranks that must not be resumed."""
     first, second = STOPPED[1], STOPPED[2]
-    found[OTHER_ENGINE] = Case(config(second), world.inputs(), resume=checkpoint(done, first), key_of=config(first))
-    found[OTHER_RANKS] = Case(config(first), world.inputs(), resume=_of_four_ranks(checkpoint(done, first), folder))
-    return found
+    copied = _of_four_ranks(checkpoint(done, first), folder)
+    return {
+        OTHER_ENGINE: Case(config(second), world.inputs(), resume=checkpoint(done, first), key_of=config(first)),
+        OTHER_RANKS: Case(config(first), world.inputs(), resume=copied),
+    }
 
 
 def _of_four_ranks(source: Path, folder: Path) -> Path:
