@@ -121,7 +121,7 @@ class Memory:
             encoded=0,
             scored=0,
             masked=0,
-            frozen=self._config.lora is not None,
+            frozen=self._config.method != "full",
             bfloat16=self._config.precision == "bfloat16",
             ranks=self._config.world_size,
             other=max(0, resident() - weights) if self._config.device == "cpu" else 0,

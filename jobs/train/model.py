@@ -1,4 +1,4 @@
-"""The model that is trained: all weights, or a frozen base with low-rank updates."""
+"""The model that is trained: all weights, or a frozen base with an adapter."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def open_for_training(folder: Path, config: TrainConfig) -> TrainedModel:
     Updates smaller than the rounding of a 16-bit number would be lost. Frozen weights have no updates: with precision
     bfloat16 those below an adapter are bfloat16, which is how autocast uses them anyway, in half the memory.
     """
-    frozen = torch.bfloat16 if config.lora is not None and config.precision == "bfloat16" else torch.float32
+    frozen = torch.bfloat16 if config.method != "full" and config.precision == "bfloat16" else torch.float32
     model = METHODS[config.method].prepare(load_model(folder, frozen), config)
     assert all(value.dtype == torch.float32 for value in model.parameters() if value.requires_grad)
     return model

@@ -1,7 +1,7 @@
 """What was exported is opened again and has to say what the trained model said.
 
 trained, adapter apart        =  adapter/ opened with peft on the base model
-                              =  trained, adapter merged
+                              =  trained, adapter merged, or the base model behind the keys and values of virtual tokens
 trained, rounded as stored    =  model/ opened
 
 All in float32 on two training examples, so that what is compared differs by the order of sums only. In the format of
@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from jobs.lm.generate import generate
+from jobs.lm.learned_prefix import learned_prefix, read_virtual_tokens
 from jobs.lm.load import load_model
+from jobs.lm.prefix_attention import Prefix
 from jobs.lm.render import IGNORE
 from jobs.train.examples import TrainingSet
 from jobs.train.memory import give_back
@@ -67,13 +69,38 @@ class Recheck:
             on_base = PeftModel.from_pretrained(opened, str(folder))
         self.compare("adapter on the base model", self.logits(on_base.to(device)), expected)
 
+    def virtual_tokens(
+        self, folder: Path, base: Path, expected: list[Tensor], stop_ids: Sequence[int], device: torch.device
+    ) -> None:
+        """Raises SftError if the virtual tokens in `folder` are not what was trained, for peft or for evaluation.
+
+        `expected`: logits of the trained model; where they have more rows than tokens, the last ones count.
+        """
+        ends = [logits[-len(row[-TOKENS:]) :] for logits, row in zip(expected, self.sequences, strict=True)]
+        self.adapter(folder, base, expected, device)
+        opened = load_model(base)
+        opened.to(device)  # type: ignore[arg-type]
+        before = learned_prefix(opened, read_virtual_tokens(folder))
+        self.compare("virtual tokens before the prompt", self.logits(opened, before), ends)
+        self._answer(opened, stop_ids, before)
+
     def model(self, folder: Path, expected: list[Tensor], stop_ids: Sequence[int], device: torch.device) -> None:
         """Raises SftError if the model in `folder` is not what was trained, DataError if it cannot compute."""
         give_back()
         opened = load_model(folder)
         opened.to(device)  # type: ignore[arg-type]
         self.compare("exported model", self.logits(opened), expected)
-        made = generate(opened, self.prompts, stop_ids=stop_ids, max_new_tokens=NEW_TOKENS, batch_size=EXAMPLES)
+        self._answer(opened, stop_ids)
+
+    def _answer(self, model: PreTrainedModel, stop_ids: Sequence[int], before: Prefix | None = None) -> None:
+        made = generate(
+            model,
+            self.prompts,
+            stop_ids=stop_ids,
+            max_new_tokens=NEW_TOKENS,
+            batch_size=EXAMPLES,
+            before=before,
+        )
         for name, answer in zip(self.example_ids, made.answers, strict=True):
             if not answer.ended and len(answer.ids) != NEW_TOKENS:
                 raise SftError(f"export: the answer to example {name} broke off after {len(answer.ids)} tokens")
@@ -92,13 +119,19 @@ class Recheck:
         return {"differences": self.differences, "answers": answers}
 
     @torch.no_grad()
-    def logits(self, model: nn.Module) -> list[Tensor]:
-        """On the end of each example, [tokens, vocabulary], in float32 and without dropout."""
+    def logits(self, model: nn.Module, before: Prefix | None = None) -> list[Tensor]:
+        """On the end of each example, [tokens, vocabulary], in float32 and without dropout; `before`: behind it."""
         # The Trainer has wrapped `forward` in autocast.
         plain = extract_model_from_parallel(model, keep_fp32_wrapper=False).eval()
         device = next(plain.parameters()).device
         return [
-            plain(input_ids=torch.tensor([row[-TOKENS:]], device=device)).logits[0].float().cpu()
+            plain(
+                input_ids=torch.tensor([row[-TOKENS:]], device=device),
+                past_key_values=None if before is None else before.cache(),
+            )
+            .logits[0]
+            .float()
+            .cpu()
             for row in self.sequences
         ]
 

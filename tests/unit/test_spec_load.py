@@ -183,8 +183,8 @@ SHAPE = {
         "train.epochs: true is neither text nor a number; expected a number, above 0 and at most 1000"
     ),
     "train: {method: lroa}": (
-        "train.method: 'lroa' is not one of the choices; expected auto, lora, rslora, dora, lora_plus or full, "
-        "did you mean lora?"
+        "train.method: 'lroa' is not one of the choices; expected auto, lora, rslora, dora, lora_plus, "
+        "prompt_tuning, p_tuning, prefix_tuning or full, did you mean lora?"
     ),
     "train: {warmup: }": (
         "train.warmup: nothing is written here; write a number, at least 0 and below 1,"

@@ -1,11 +1,13 @@
 """What every method of tuning says about itself."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from peft import PeftModel
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from jobs.lm.prefix import VirtualRows
 from sftjobs.plan.configs import TrainConfig
 
 TrainedModel = PreTrainedModel | PeftModel
@@ -14,12 +16,19 @@ TrainedModel = PreTrainedModel | PeftModel
 class Method(ABC):
     """A way of tuning. What is trained is float32 in every case (jobs/train/model.py)."""
 
+    merges: ClassVar[bool] = True
+    """Whether what is trained becomes part of the model that is exported."""
+
     @abstractmethod
     def prepare(self, base: PreTrainedModel, config: TrainConfig) -> TrainedModel:
         """`base` with what is trained; everything else in it is frozen.
 
         Raises DataError if the method cannot be had for this architecture.
         """
+
+    def virtual_rows(self, config: TrainConfig) -> VirtualRows | None:
+        """For a method that puts virtual tokens before every prompt: how its rows are longer; None: they are not."""
+        return None
 
     def optimizer(self, model: TrainedModel, config: TrainConfig) -> Optimizer | None:
         """An optimizer for `prepare`'s model with parameter groups of its own; None: AdamW as the Trainer makes it."""
