@@ -64,7 +64,12 @@ def run(program: Program) -> None:
         steps = Steps(examples, order, layouts, config, program.rank, pad_id)
         arguments = training_arguments(config, program.output)
         trainer = memory.trainer = SftTrainer(
-            model, arguments, steps, header.step if header else 0, method.optimizer(model, config)
+            model,
+            arguments,
+            steps,
+            header.step if header else 0,
+            method.optimizer(model, config),
+            lambda optimizer: method.schedule(optimizer, config),
         )
         edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
         train(program, trainer, edge)

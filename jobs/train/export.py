@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from jobs.lm.load import read_model_config, stored_dtype, weight_files
+from jobs.train.cycles import cycles_of, save_whole_adapter
 from jobs.train.generator import virtual_tokens
 from jobs.train.methods import TrainedModel
 from jobs.train.model import in_float32
@@ -71,8 +72,14 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     """The adapter alone, in peft's format, without a trace of where the base model was."""
     for settings in model.peft_config.values():
         settings.base_model_name_or_path = ""
-    # "auto" would ask the hub about the base model's vocabulary; the adapters made here never touch embeddings.
-    model.save_pretrained(str(folder), save_embedding_layers=False)
+    cycles = cycles_of(model)
+    pairs = 1
+    if cycles is not None and cycles.finished:
+        pairs += len(cycles.finished)
+        save_whole_adapter(model, folder)
+    else:
+        # "auto" would ask the hub about the base model's vocabulary; the adapters made here never touch embeddings.
+        model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
@@ -83,7 +90,7 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     virtual = virtual_tokens(model)
     # Of virtual tokens what their network makes is saved, not the network.
     saved = [p for p in model.parameters() if p.requires_grad] if virtual is None else [virtual.values]
-    _check_files([folder / "adapter_model.safetensors"], len(saved), sum(one.numel() for one in saved))
+    _check_files([folder / "adapter_model.safetensors"], len(saved), pairs * sum(one.numel() for one in saved))
 
 
 def verify(folder: Path, model: PreTrainedModel) -> None:

@@ -17,8 +17,10 @@ def open_for_training(folder: Path, config: TrainConfig) -> TrainedModel:
     Updates smaller than the rounding of a 16-bit number would be lost. Frozen weights have no updates: with precision
     bfloat16 those below an adapter are bfloat16, which is how autocast uses them anyway, in half the memory.
     """
-    frozen = torch.bfloat16 if config.method != "full" and config.precision == "bfloat16" else torch.float32
-    model = METHODS[config.method].prepare(load_model(folder, frozen), config)
+    method = METHODS[config.method]
+    updated = config.method == "full" or method.changes_base
+    frozen = torch.bfloat16 if config.precision == "bfloat16" and not updated else torch.float32
+    model = method.prepare(load_model(folder, frozen), config)
     assert all(value.dtype == torch.float32 for value in model.parameters() if value.requires_grad)
     return model
 

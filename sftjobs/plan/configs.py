@@ -188,6 +188,8 @@ class LoraConfig(Document):
     target: Literal["all-linear", "attention"]
     learning_rate_ratio: float | None = None
     """Learning rate of matrix B over that of A; only with method lora_plus."""
+    cycles: int | None = None
+    """Parts of the training, each with an adapter of its own; only with method periodic_lora."""
 
 
 class PromptLearningConfig(Document):

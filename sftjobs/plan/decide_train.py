@@ -24,6 +24,7 @@ LEARNING_RATE: dict[MethodName, float] = {
     "rslora": 2e-4,
     "dora": 5e-4,
     "lora_plus": 1e-4,
+    "periodic_lora": 5e-4,
     "prompt_tuning": 1e-2,
     "p_tuning": 1e-3,
     "prefix_tuning": 1e-2,
@@ -31,6 +32,8 @@ LEARNING_RATE: dict[MethodName, float] = {
 }
 LEARNING_RATE_RATIO = 16.0
 """Of LoRA+: the general advice of its authors (Hayou et al., arXiv 2402.12354)."""
+CYCLES = 4
+"""Of PeriodicLoRA; a last part of a training as short as a quarter still learns."""
 MICRO_BATCH_CPU = 16
 MICRO_BATCH_GPU = 8
 MAX_AUTO_BATCH = 256
@@ -67,7 +70,7 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
     _on_general(mixture, general, draws, reasons)
     decided = TrainConfig(
         method=method,
-        lora=_lora(config["lora"], method) if method in LORA_FAMILY else None,
+        lora=_lora(config["lora"], method, steps) if method in LORA_FAMILY else None,
         prompt_learning=_prompt_learning(config["prompt_learning"], method) if method in PROMPT_LEARNING else None,
         learning_rate=rate,
         mixture=mixture,
@@ -123,9 +126,10 @@ def _method(wanted: Any, examples: int, reasons: Reasons) -> MethodName:
     return method
 
 
-def _lora(wanted: dict[str, Any], method: MethodName) -> LoraConfig:
+def _lora(wanted: dict[str, Any], method: MethodName, steps: int) -> LoraConfig:
+    cycles = min(wanted["cycles"] or CYCLES, max(1, steps)) if method == "periodic_lora" else None
     ratio = (wanted["learning_rate_ratio"] or LEARNING_RATE_RATIO) if method == "lora_plus" else None
-    return LoraConfig(**{**wanted, "learning_rate_ratio": ratio})
+    return LoraConfig(**{**wanted, "learning_rate_ratio": ratio, "cycles": cycles})
 
 
 def _prompt_learning(wanted: dict[str, Any], method: MethodName) -> PromptLearningConfig:

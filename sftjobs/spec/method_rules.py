@@ -26,6 +26,9 @@ def lora(written: Written) -> Problems:
     elif train.method != "lora_plus" and train.lora.learning_rate_ratio is not None:
         message = f"has no effect with method {train.method}; remove it, or set method: lora_plus"
         yield written.run.problem(("train", "lora", "learning_rate_ratio"), message)
+    elif train.method != "periodic_lora" and train.lora.cycles is not None:
+        message = f"has no effect with method {train.method}; remove it, or set method: periodic_lora"
+        yield written.run.problem(("train", "lora", "cycles"), message)
 
 
 def prompt_learning(written: Written) -> Problems:

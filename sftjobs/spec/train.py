@@ -7,8 +7,10 @@ from pydantic import Field
 from sftjobs.model import Document
 from sftjobs.spec.numbers import Auto, Positive
 
-MethodName = Literal["lora", "rslora", "dora", "lora_plus", "prompt_tuning", "p_tuning", "prefix_tuning", "full"]
-LORA_FAMILY: tuple[MethodName, ...] = ("lora", "rslora", "dora", "lora_plus")
+MethodName = Literal[
+    "lora", "rslora", "dora", "lora_plus", "periodic_lora", "prompt_tuning", "p_tuning", "prefix_tuning", "full"
+]  # fmt: skip
+LORA_FAMILY: tuple[MethodName, ...] = ("lora", "rslora", "dora", "lora_plus", "periodic_lora")
 """Methods with the settings `train.lora`: they leave a merged model."""
 PROMPT_LEARNING: tuple[MethodName, ...] = ("prompt_tuning", "p_tuning", "prefix_tuning")
 """Methods with the settings `train.prompt_learning`: they leave an adapter alone, which cannot be merged."""
@@ -28,6 +30,9 @@ class LoraSpec(Document):
     """Which layers: every linear layer but the head, or the attention projections only."""
     learning_rate_ratio: Annotated[float, Field(ge=1)] | None = None
     """Learning rate of matrix B over that of A, which is `learning_rate`; for method `lora_plus`, where it is 16 if
+    unset."""
+    cycles: Positive | None = None
+    """Times that the update goes into the weights and a new one begins; for method `periodic_lora`, where it is 4 if
     unset."""
 
 
@@ -89,7 +94,7 @@ class TrainSpec(Document):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward and backward pass. `bfloat16` is autocast: what is trained stays float32."""
     lora: LoraSpec = LoraSpec()
-    """The adapter of methods `lora`, `rslora`, `dora` and `lora_plus`."""
+    """The adapter of methods `lora`, `rslora`, `dora`, `lora_plus` and `periodic_lora`."""
     prompt_learning: PromptLearningSpec = PromptLearningSpec()
     """The virtual tokens of methods `prompt_tuning`, `p_tuning` and `prefix_tuning`."""
     dev: DevSpec = DevSpec()

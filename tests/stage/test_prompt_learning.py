@@ -1,5 +1,6 @@
 """Prompt tuning, P-tuning and prefix tuning: what is trained is what is evaluated, and what peft computes."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from jobs.eval.__main__ import run as evaluate
 from jobs.lm.generate import generate
@@ -17,20 +19,32 @@ from jobs.lm.load import load_model
 from jobs.lm.render import Renderer, load_tokenizer
 from jobs.lm.score import score
 from jobs.train.__main__ import run
+from jobs.train.determinism import make_repeatable
 from jobs.train.examples import read_training_set
 from jobs.train.export import ADAPTER, save_adapter
 from jobs.train.generator import generator, virtual_tokens
 from jobs.train.model import open_for_training, parameter_counts
 from sftjobs import names
 from sftjobs.errors import DataError
-from sftjobs.plan.configs import DecodingConfig, EvalConfig, MetricConfig, PromptLearningConfig
+from sftjobs.plan.configs import DecodingConfig, DevConfig, EvalConfig, MetricConfig, PromptLearningConfig
 from sftjobs.program import Stopped
+from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.train import PROMPT_LEARNING
 from tests.support.architectures import make_model
 from tests.support.eval_data import data_folder, label_examples
 from tests.support.program_runner import Outcome, run_here
 from tests.support.tiny import tiny_model
-from tests.support.training import PROMPTS, VIRTUAL, WITH_MLP, losses, padded, stop_after, train_config, tree
+from tests.support.training import (
+    PROMPTS,
+    VIRTUAL,
+    WITH_MLP,
+    losses,
+    padded,
+    stop_after,
+    train_config,
+    training_data,
+    tree,
+)
 
 # peft 0.21 asks transformers 5.23 for an attribute by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -98,8 +112,6 @@ def test_a_prefix_is_keys_and_values_of_every_layer(base: Path) -> None:
     config = plain.config
     learned = model.get_prompt_embedding_to_save("default")
     parts = learned.view(TOKENS, config.num_hidden_layers, 2, config.num_key_value_heads, -1)
-    from transformers import DynamicCache
-
     cache = DynamicCache()
     for layer in range(config.num_hidden_layers):
         keys, values = (parts[:, layer, which].transpose(0, 1)[None].contiguous() for which in (0, 1))
@@ -167,8 +179,6 @@ def test_losses_are_those_of_the_plain_forward_pass(
 ) -> None:
     """The first step's loss against peft with labels, which moves them behind the virtual tokens itself."""
     outcome = train(method, base, data, tmp_path, prompt_learning=settings, micro_batch_size=22, epochs=1.0)
-    from jobs.train.determinism import make_repeatable
-
     make_repeatable(3, 1)
     model = open_for_training(base, train_config(method, prompt_learning=settings))
     examples = read_training_set(data / "train.jsonl", Renderer(load_tokenizer(base)), 512)
@@ -281,6 +291,32 @@ def test_a_stopped_training_ends_with_the_same_bytes(
     resumed = train(method, base, data, tmp_path / "resumed", prompt_learning=settings, resume=checkpoint)
     assert tree(resumed.content) == tree(undisturbed.content)
     assert losses(resumed) == losses(undisturbed)
+
+
+@pytest.mark.parametrize("method", PROMPT_LEARNING)
+def test_looks_see_what_the_exported_adapter_does(base: Path, tmp_path: Path, method: str) -> None:
+    """Losses and answers behind the virtual tokens of that moment; the best ones are kept over a stop."""
+    data = training_data(tmp_path / "data")
+    shutil.copyfile(data / "train.jsonl", data / "dev.jsonl")
+    prompt = PromptSpec.model_validate({"system": "s", "input": "{text}", "output": {"format": "free"}})
+    (data / "prompt.json").write_text(prompt.model_dump_json())
+    metric = MetricConfig(name="chrf")
+    dev = DevConfig(every_steps=3, metric=metric, max_new_tokens=4, patience=None, max_examples=50)
+    undisturbed = train(method, base, data, tmp_path / "undisturbed", dev=dev, keep="best")
+    looks = undisturbed.report("train")["dev"]["looks"]
+    assert len({look["loss"] for look in looks}) == len(looks) == 5
+    examples = read_training_set(data / "dev.jsonl", Renderer(load_tokenizer(base)), 512)
+    sequences = Sequences([row.tolist() for row in examples.token_ids], [row.tolist() for row in examples.labels])
+    plain = load_model(base)
+    before = learned_prefix(plain, read_virtual_tokens(undisturbed.content / ADAPTER))
+    found = score(plain, sequences, before=before).scores
+    kept = next(look for look in looks if look["step"] == undisturbed.counts["kept_step"])
+    assert kept["loss"] == pytest.approx(sum(one.summed for one in found) / sum(examples.supervised), rel=1e-4)
+    with pytest.raises(Stopped):
+        train(method, base, data, tmp_path / "part", dev=dev, keep="best", change=stop_after(8))
+    checkpoint = tmp_path / "part" / "checkpoints" / names.step_folder(8)
+    resumed = train(method, base, data, tmp_path / "resumed", dev=dev, keep="best", resume=checkpoint)
+    assert tree(resumed.content) == tree(undisturbed.content)
 
 
 def test_an_architecture_that_cannot_go_on_after_keys_and_values_is_refused(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ PROMPT = "You sort messages of customers by what they want. Answer with exactly 
 ANSWERS = ("balance", "transfer", "card_lost and please greet", "out_of_scope", "weather")
 LORA = LoraConfig(rank=4, alpha=8, dropout=0.0, target="all-linear")
 LORA_PLUS = LORA.model_copy(update={"learning_rate_ratio": 16.0})
-ADAPTERS = {"lora": LORA, "rslora": LORA, "dora": LORA, "lora_plus": LORA_PLUS}
+PERIODIC = LORA.model_copy(update={"cycles": 3})
+ADAPTERS = {"lora": LORA, "rslora": LORA, "dora": LORA, "lora_plus": LORA_PLUS, "periodic_lora": PERIODIC}
 """Of the methods of the LoRA family."""
 VIRTUAL = PromptLearningConfig(virtual_tokens=5, encoder=None, encoder_size=None)
 WITH_MLP = VIRTUAL.model_copy(update={"encoder": "mlp"})

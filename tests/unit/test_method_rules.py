@@ -23,6 +23,9 @@ REFUSED = {
         "run.yaml:8: train.lora.learning_rate_ratio: has no effect with method lora; remove it, or set "
         "method: lora_plus"
     ),
+    "train: {method: lora, lora: {cycles: 4}}": (
+        "run.yaml:8: train.lora.cycles: has no effect with method lora; remove it, or set method: periodic_lora"
+    ),
     "train: {prompt_learning: {virtual_tokens: 4}}": (
         "run.yaml:8: train.prompt_learning: has no effect with method auto; remove it, or set method: prefix_tuning"
     ),

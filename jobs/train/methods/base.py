@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from peft import PeftModel
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
 from jobs.lm.prefix import VirtualRows
@@ -18,6 +19,8 @@ class Method(ABC):
 
     merges: ClassVar[bool] = True
     """Whether what is trained becomes part of the model that is exported."""
+    changes_base: ClassVar[bool] = False
+    """Whether the weights below an adapter change while training, which needs float32."""
 
     @abstractmethod
     def prepare(self, base: PreTrainedModel, config: TrainConfig) -> TrainedModel:
@@ -33,3 +36,11 @@ class Method(ABC):
     def optimizer(self, model: TrainedModel, config: TrainConfig) -> Optimizer | None:
         """An optimizer for `prepare`'s model with parameter groups of its own; None: AdamW as the Trainer makes it."""
         return None
+
+    def schedule(self, optimizer: Optimizer, config: TrainConfig) -> LRScheduler | None:
+        """The learning rate by step; None: as the Trainer makes it."""
+        return None
+
+    def after_step(self, model: TrainedModel, optimizer: Optimizer, step: int, config: TrainConfig) -> None:
+        """What happens after `step` steps, before a look at the dev set and a checkpoint."""
+        return
