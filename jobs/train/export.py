@@ -19,7 +19,8 @@ from jobs.lm.load import read_model_config, stored_dtype, weight_files
 from jobs.train.cycles import cycles_of, save_whole_adapter
 from jobs.train.generator import virtual_tokens
 from jobs.train.methods import TrainedModel
-from jobs.train.model import in_float32
+from jobs.train.methods.qlora import quantized_layers
+from jobs.train.model import in_float32, on_the_base
 from jobs.train.recheck import Recheck, round_weights
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError, SftError
@@ -41,7 +42,13 @@ def export(model: TrainedModel, base: Path, stop_ids: list[int], content: Path, 
     apart = None
     if isinstance(model, PeftModel):
         save_adapter(model, content / ADAPTER)
-        model = in_float32(model, base)
+        if quantized_layers(model):
+            trained = None if recheck is None else recheck.logits(model)
+            model = on_the_base(content / ADAPTER, base)
+            if recheck is not None and trained is not None:
+                recheck.note("base model as in its files, not in 4 bits", recheck.logits(model), trained)
+        else:
+            model = in_float32(model, base)
         if virtual_tokens(model) is not None:
             if recheck is not None:
                 recheck.virtual_tokens(content / ADAPTER, base, recheck.logits(model), stop_ids, device)

@@ -1,5 +1,6 @@
 """The model that is trained: all weights, or a frozen base with an adapter."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ def open_for_training(folder: Path, config: TrainConfig) -> TrainedModel:
     method = METHODS[config.method]
     updated = config.method == "full" or method.changes_base
     frozen = torch.bfloat16 if config.precision == "bfloat16" and not updated else torch.float32
-    model = method.prepare(load_model(folder, frozen), config)
+    model = method.prepare(method.load(folder, frozen, config), config)
     assert all(value.dtype == torch.float32 for value in model.parameters() if value.requires_grad)
     return model
 
@@ -45,5 +46,18 @@ def in_float32(model: PeftModel, folder: Path) -> PeftModel:
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:
     """Trainable parameters, and all parameters of the model with what was added to it."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    sizes = [(_size(parameter), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trainable in sizes if trainable), sum(size for size, _ in sizes)
+
+
+def _size(parameter: nn.Parameter) -> int:
+    """Of weights of 4 bits, two are one number in memory."""
+    quantized = getattr(parameter, "quant_state", None)
+    return parameter.numel() if quantized is None else int(quantized.shape.numel())
+
+
+def on_the_base(adapter: Path, base: Path) -> PeftModel:
+    """The adapter in a folder on the base model as it is in its files, in float32."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        return PeftModel.from_pretrained(load_model(base), str(adapter))

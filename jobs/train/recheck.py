@@ -8,7 +8,6 @@ All in float32 on two training examples, so that what is compared differs by the
 the files it would not: `from_pretrained` keeps rotary frequencies in float32 where `model.to(bfloat16)` rounds them.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import torch
 from accelerate.utils import extract_model_from_parallel
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -27,6 +25,7 @@ from jobs.lm.prefix_attention import Prefix
 from jobs.lm.render import IGNORE
 from jobs.train.examples import TrainingSet
 from jobs.train.memory import give_back
+from jobs.train.model import on_the_base
 from sftjobs.errors import DataError, SftError
 
 EXAMPLES = 2
@@ -63,10 +62,7 @@ class Recheck:
     def adapter(self, folder: Path, base: Path, expected: list[Tensor], device: torch.device) -> None:
         """Raises SftError if the adapter in `folder`, opened on the base model, is not what was trained."""
         give_back()
-        opened = load_model(base)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
-            on_base = PeftModel.from_pretrained(opened, str(folder))
+        on_base = on_the_base(folder, base)
         self.compare("adapter on the base model", self.logits(on_base.to(device)), expected)
 
     def virtual_tokens(
@@ -106,6 +102,10 @@ class Recheck:
                 raise SftError(f"export: the answer to example {name} broke off after {len(answer.ids)} tokens")
             self.answers.append({"id": name, "tokens": answer.ids, "ended": answer.ended})
 
+    def note(self, what: str, found: list[Tensor], expected: list[Tensor]) -> None:
+        """Note the largest difference of what is known to differ."""
+        self.differences[what] = largest_difference(found, expected)
+
     def section(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         """For the report: what was compared, and the answers as text."""
         answers = [
@@ -142,7 +142,7 @@ class Recheck:
                 f"export: the {what} gives logits that are not finite on training example {self.example_ids[0]}; "
                 "train with a lower learning rate"
             )
-        largest = max((one - other).abs().max().item() for one, other in zip(found, expected, strict=True))
+        largest = largest_difference(found, expected)
         limit = TOLERANCE * max(1.0, max(one.abs().max().item() for one in expected))
         self.differences[what] = largest
         if largest > limit:
@@ -151,6 +151,11 @@ class Recheck:
                 f"{', '.join(self.example_ids)} is off by {largest:.3g}, at most {limit:.3g} is rounding; the disk may "
                 "be damaged, or this architecture cannot be exported in this way: report it"
             )
+
+
+def largest_difference(found: list[Tensor], expected: list[Tensor]) -> float:
+    """Of two logits at one place."""
+    return max((one - other).abs().max().item() for one, other in zip(found, expected, strict=True))
 
 
 def round_weights(model: PreTrainedModel, dtype: torch.dtype) -> None:

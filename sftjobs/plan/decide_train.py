@@ -25,6 +25,7 @@ LEARNING_RATE: dict[MethodName, float] = {
     "dora": 5e-4,
     "lora_plus": 1e-4,
     "periodic_lora": 5e-4,
+    "qlora": 2e-4,
     "prompt_tuning": 1e-2,
     "p_tuning": 1e-3,
     "prefix_tuning": 1e-2,

@@ -8,9 +8,10 @@ from sftjobs.model import Document
 from sftjobs.spec.numbers import Auto, Positive
 
 MethodName = Literal[
-    "lora", "rslora", "dora", "lora_plus", "periodic_lora", "prompt_tuning", "p_tuning", "prefix_tuning", "full"
+    "lora", "rslora", "dora", "lora_plus", "periodic_lora", "qlora",
+    "prompt_tuning", "p_tuning", "prefix_tuning", "full",
 ]  # fmt: skip
-LORA_FAMILY: tuple[MethodName, ...] = ("lora", "rslora", "dora", "lora_plus", "periodic_lora")
+LORA_FAMILY: tuple[MethodName, ...] = ("lora", "rslora", "dora", "lora_plus", "periodic_lora", "qlora")
 """Methods with the settings `train.lora`: they leave a merged model."""
 PROMPT_LEARNING: tuple[MethodName, ...] = ("prompt_tuning", "p_tuning", "prefix_tuning")
 """Methods with the settings `train.prompt_learning`: they leave an adapter alone, which cannot be merged."""
@@ -94,7 +95,7 @@ class TrainSpec(Document):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward and backward pass. `bfloat16` is autocast: what is trained stays float32."""
     lora: LoraSpec = LoraSpec()
-    """The adapter of methods `lora`, `rslora`, `dora`, `lora_plus` and `periodic_lora`."""
+    """The adapter of methods `lora`, `rslora`, `dora`, `lora_plus`, `periodic_lora` and `qlora`."""
     prompt_learning: PromptLearningSpec = PromptLearningSpec()
     """The virtual tokens of methods `prompt_tuning`, `p_tuning` and `prefix_tuning`."""
     dev: DevSpec = DevSpec()

@@ -22,7 +22,7 @@ LORA = LoraConfig(rank=4, alpha=8, dropout=0.0, target="all-linear")
 LORA_PLUS = LORA.model_copy(update={"learning_rate_ratio": 16.0})
 PERIODIC = LORA.model_copy(update={"cycles": 3})
 ADAPTERS = {"lora": LORA, "rslora": LORA, "dora": LORA, "lora_plus": LORA_PLUS, "periodic_lora": PERIODIC}
-"""Of the methods of the LoRA family."""
+"""Of the methods of the LoRA family whose base model is that of the files."""
 VIRTUAL = PromptLearningConfig(virtual_tokens=5, encoder=None, encoder_size=None)
 WITH_MLP = VIRTUAL.model_copy(update={"encoder": "mlp"})
 PROMPTS = {"prompt_tuning": VIRTUAL, "p_tuning": WITH_MLP, "prefix_tuning": VIRTUAL}
@@ -76,7 +76,7 @@ def train_config(method: str = "lora", examples: int = 22, **changes: Any) -> Tr
     """Two epochs over `training_data(examples)`, unless changed; `steps` follows from the rest."""
     values: dict[str, Any] = {
         "method": method,
-        "lora": ADAPTERS.get(method),
+        "lora": LORA if method == "qlora" else ADAPTERS.get(method),
         "prompt_learning": PROMPTS.get(method),
         "learning_rate": 1e-3 if method == "full" else 1e-2,
         "mixture": MixtureConfig(

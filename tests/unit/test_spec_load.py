@@ -184,7 +184,7 @@ SHAPE = {
     ),
     "train: {method: lroa}": (
         "train.method: 'lroa' is not one of the choices; expected auto, lora, rslora, dora, lora_plus, "
-        "periodic_lora, prompt_tuning, p_tuning, prefix_tuning or full, did you mean lora?"
+        "periodic_lora, qlora, prompt_tuning, p_tuning, prefix_tuning or full, did you mean lora?"
     ),
     "train: {warmup: }": (
         "train.warmup: nothing is written here; write a number, at least 0 and below 1,"

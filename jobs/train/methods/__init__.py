@@ -9,6 +9,7 @@ from jobs.train.methods import (
     periodic_lora,
     prefix_tuning,
     prompt_tuning,
+    qlora,
     rslora,
 )
 from jobs.train.methods.base import Method, TrainedModel
@@ -23,6 +24,7 @@ METHODS: dict[MethodName, Method] = {
     "dora": dora.Dora(),
     "lora_plus": lora_plus.LoraPlus(),
     "periodic_lora": periodic_lora.PeriodicLora(),
+    "qlora": qlora.QLora(),
     "prompt_tuning": prompt_tuning.PromptTuning(),
     "p_tuning": p_tuning.PTuning(),
     "prefix_tuning": prefix_tuning.PrefixTuning(),

@@ -1,13 +1,16 @@
 """What every method of tuning says about itself."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
+import torch
 from peft import PeftModel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
+from jobs.lm.load import load_model
 from jobs.lm.prefix import VirtualRows
 from sftjobs.plan.configs import TrainConfig
 
@@ -21,6 +24,10 @@ class Method(ABC):
     """Whether what is trained becomes part of the model that is exported."""
     changes_base: ClassVar[bool] = False
     """Whether the weights below an adapter change while training, which needs float32."""
+
+    def load(self, folder: Path, dtype: torch.dtype, config: TrainConfig) -> PreTrainedModel:
+        """The base model for `prepare`, with weights of `dtype`. Raises DataError if it cannot be opened."""
+        return load_model(folder, dtype)
 
     @abstractmethod
     def prepare(self, base: PreTrainedModel, config: TrainConfig) -> TrainedModel:
