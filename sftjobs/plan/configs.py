@@ -196,7 +196,7 @@ class PromptLearningConfig(Document):
     virtual_tokens: int
     encoder: Literal["mlp", "lstm"] | None
     encoder_size: int | None
-    """Hidden units; None: the hidden size of the model."""
+    """Hidden units; None: the hidden size of the model, of an LSTM half of it."""
 
 
 class MetricConfig(Document):

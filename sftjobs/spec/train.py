@@ -46,7 +46,7 @@ class PromptLearningSpec(Document):
     """Network that makes them while training: `mlp` or `lstm` for `p_tuning` (`mlp` if unset), `mlp` or none for
     `prefix_tuning`, none for `prompt_tuning`."""
     encoder_size: Positive | None = None
-    """Hidden units of that network; unset: the hidden size of the model."""
+    """Hidden units of that network; unset: the hidden size of the model, of an LSTM half of it."""
 
 
 class DevSpec(Document):

@@ -21,6 +21,7 @@ from sftjobs import names
 from sftjobs.plan.configs import DevConfig
 from sftjobs.plan.types import Operation
 from sftjobs.program import Stopped
+from tests.support.eval_data import loss_of
 from tests.support.program_runner import Outcome, run_here
 from tests.support.training import LORA, PERIODIC, fill_adapter, losses, stop_after, train_config, training_data, tree
 
@@ -116,6 +117,7 @@ def test_what_is_exported_is_the_sum_of_all_cycles(base: Path, data: Path, preci
     merged = load_model(outcome.content / MODEL)
     apart = PeftModel.from_pretrained(load_model(base), str(outcome.content / ADAPTER))
     torch.testing.assert_close(logits(merged), logits(apart), rtol=1e-4, atol=1e-4)
+    assert loss_of(tmp_path / "tuned", model=outcome.content / MODEL) != loss_of(tmp_path / "plain", model=base)
     plain = dict(load_model(base).named_parameters())
     name, weight = next((name, value) for name, value in merged.named_parameters() if "q_proj" in name)
     assert rank((weight - plain[name]).detach()) == 12

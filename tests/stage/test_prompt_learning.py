@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from jobs.eval.__main__ import run as evaluate
 from jobs.lm.generate import generate
 from jobs.lm.layout import Sequences
 from jobs.lm.learned_prefix import flattened, learned_prefix, read_virtual_tokens
@@ -26,12 +25,12 @@ from jobs.train.generator import generator, virtual_tokens
 from jobs.train.model import open_for_training, parameter_counts
 from sftjobs import names
 from sftjobs.errors import DataError
-from sftjobs.plan.configs import DecodingConfig, DevConfig, EvalConfig, MetricConfig, PromptLearningConfig
+from sftjobs.plan.configs import DevConfig, MetricConfig, PromptLearningConfig
 from sftjobs.program import Stopped
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.train import PROMPT_LEARNING
 from tests.support.architectures import make_model
-from tests.support.eval_data import data_folder, label_examples
+from tests.support.eval_data import label_examples, loss_of
 from tests.support.program_runner import Outcome, run_here
 from tests.support.tiny import tiny_model
 from tests.support.training import (
@@ -264,17 +263,8 @@ def test_it_trains_exports_and_is_evaluated(
         "adapter on the base model",
         "virtual tokens before the prompt",
     }
-    held_out = data_folder(tmp_path / "data", label_examples(12))
-    config = EvalConfig(
-        metrics=[MetricConfig(name="accuracy"), MetricConfig(name="loss")],
-        decoding=DecodingConfig(max_new_tokens=4, seed=1),
-        threads_per_process=1,
-        seed=1,
-    )
-    inputs = {"model": base, "data": held_out}
-    tuned = run_here(evaluate, "jobs.eval", config, {**inputs, "adapter": outcome.content / ADAPTER}, tmp_path / "eval")
-    plain = run_here(evaluate, "jobs.eval", config, inputs, tmp_path / "plain")
-    assert tuned.counts["metrics"]["loss"] != plain.counts["metrics"]["loss"]
+    tuned = loss_of(tmp_path / "tuned", model=base, adapter=outcome.content / ADAPTER)
+    assert tuned != loss_of(tmp_path / "plain", model=base)
 
 
 @pytest.mark.parametrize(("method", "settings"), KINDS)

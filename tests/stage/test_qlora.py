@@ -20,6 +20,7 @@ from sftjobs import names
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import DevConfig
 from sftjobs.program import Stopped
+from tests.support.eval_data import loss_of
 from tests.support.program_runner import Outcome, run_here
 from tests.support.tiny import tiny_model
 from tests.support.training import LORA, losses, stop_after, train_config, training_data, tree
@@ -131,6 +132,7 @@ def test_the_update_is_exported_on_the_base_model_of_the_files(
     merged = load_model(outcome.content / MODEL)
     apart = PeftModel.from_pretrained(load_model(base), str(outcome.content / ADAPTER))
     torch.testing.assert_close(logits(merged), logits(apart), rtol=1e-4, atol=1e-4)
+    assert loss_of(tmp_path / "tuned", model=outcome.content / MODEL) != loss_of(tmp_path / "plain", model=base)
     assert (logits(merged) - logits(load_model(base))).abs().max() > 1e-2
     differences = outcome.report("train")["export"]["differences"]
     in_four_bits = differences.pop("base model as in its files, not in 4 bits")

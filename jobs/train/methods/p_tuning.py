@@ -14,9 +14,11 @@ class PTuning(PromptLearning):
 
     def settings(self, base: PreTrainedModel, config: PromptLearningConfig) -> PromptEncoderConfig:
         assert config.encoder is not None, "the plan sets it for this method"
+        hidden = base.config.get_text_config().hidden_size
+        usual = hidden // 2 if config.encoder == "lstm" else hidden  # of an LSTM in each direction, as in the paper
         return PromptEncoderConfig(
             task_type="CAUSAL_LM",
             num_virtual_tokens=config.virtual_tokens,
             encoder_reparameterization_type=_TYPES[config.encoder],
-            encoder_hidden_size=config.encoder_size or base.config.get_text_config().hidden_size,
+            encoder_hidden_size=config.encoder_size or usual,
         )
