@@ -19,6 +19,8 @@ from sftjobs.spec.train import LORA_FAMILY, PROMPT_LEARNING, MethodName
 
 FULL_FROM_EXAMPLES = 1_000_000
 """Zhang et al., "When Scaling Meets LLM Finetuning" (arXiv 2402.17193): full tuning pays at around a million."""
+RATE_OF_NETWORK = 1e-3
+"""Of a network that makes virtual tokens (docs/methods.md has what was measured)."""
 LEARNING_RATE: dict[MethodName, float] = {
     "lora": 5e-4,
     "rslora": 2e-4,
@@ -27,7 +29,7 @@ LEARNING_RATE: dict[MethodName, float] = {
     "periodic_lora": 5e-4,
     "qlora": 2e-4,
     "prompt_tuning": 1e-2,
-    "p_tuning": 1e-3,
+    "p_tuning": RATE_OF_NETWORK,
     "prefix_tuning": 1e-2,
     "full": 2e-5,
 }
@@ -58,8 +60,10 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
     method = _method(config["method"], total, reasons)
     rate = config["learning_rate"]
     if rate == "auto":
-        rate = LEARNING_RATE[method]
-        reasons["learning_rate"] = f"{rate:g} is where {method} usually works; see docs/train.md"
+        rate, what = LEARNING_RATE[method], method
+        if method == "prefix_tuning" and config["prompt_learning"]["encoder"]:
+            rate, what = RATE_OF_NETWORK, f"{method} with an encoder"
+        reasons["learning_rate"] = f"{rate:g} is where {what} usually works; see docs/methods.md"
     micro, accumulation = _batch(config, resources, counts, total, reasons)
     general = counts.tasks[GENERAL].examples if GENERAL in counts.tasks else 0
     mixture = MixtureConfig.model_validate(config["mixture"])

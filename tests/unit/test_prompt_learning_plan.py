@@ -62,6 +62,14 @@ def test_the_encoder_is_decided(method: str, encoder: str | None) -> None:
     assert config["lora"] is None
 
 
+def test_a_network_learns_at_a_rate_of_its_own() -> None:
+    data = {"data": artifact("data", "data", data_counts(400))}
+    plain = finish(plan_of("prefix_tuning"), "train", data)
+    network = finish(plan_of("prefix_tuning", prompt_learning={"encoder": "mlp"}), "train", data)
+    assert (plain.config["learning_rate"], network.config["learning_rate"]) == (1e-2, 1e-3)
+    assert network.reasons["learning_rate"].startswith("0.001 is where prefix_tuning with an encoder usually works")
+
+
 def test_rows_that_share_nothing_are_counted_whole() -> None:
     """400 tokens with a prompt of 390: 16 rests of 10 fit, but only 9 rows of 420."""
     sizes = {"max_example_tokens": 400, "common_prefix_tokens": 390}
