@@ -60,7 +60,7 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
     method = _method(config["method"], total, reasons)
     rate = config["learning_rate"]
     if rate == "auto":
-        rate, what = LEARNING_RATE[method], method
+        rate, what = LEARNING_RATE[method], f"{method}"
         if method == "prefix_tuning" and config["prompt_learning"]["encoder"]:
             rate, what = RATE_OF_NETWORK, f"{method} with an encoder"
         reasons["learning_rate"] = f"{rate:g} is where {what} usually works; see docs/methods.md"

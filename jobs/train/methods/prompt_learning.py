@@ -4,15 +4,15 @@ import warnings
 from abc import abstractmethod
 from typing import ClassVar
 
-from peft import PeftModel, PromptLearningConfig, get_peft_model
+from peft import PeftModel, get_peft_model
+from peft import PromptLearningConfig as PeftPromptLearningConfig
 from transformers import PreTrainedModel
 
 from jobs.lm.architectures import supports_shared_prefix
 from jobs.lm.prefix import VirtualRows
 from jobs.train.methods.base import Method
 from sftjobs.errors import DataError
-from sftjobs.plan import configs
-from sftjobs.plan.configs import TrainConfig
+from sftjobs.plan.configs import PromptLearningConfig, TrainConfig
 
 
 class PromptLearning(Method):
@@ -21,7 +21,7 @@ class PromptLearning(Method):
     merges: ClassVar[bool] = False
 
     @abstractmethod
-    def settings(self, base: PreTrainedModel, config: configs.PromptLearningConfig) -> PromptLearningConfig:
+    def settings(self, base: PreTrainedModel, config: PromptLearningConfig) -> PeftPromptLearningConfig:
         """What peft calls the method."""
 
     def begin(self, model: PeftModel) -> None:
