@@ -1,5 +1,6 @@
 """PeriodicLoRA: cycles of LoRA whose updates go into the weights. What must not change, and what must."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from jobs.lm.load import load_model
 from jobs.train.__main__ import run
+from jobs.train.checkpoint import load_optimizer
 from jobs.train.cycles import adapter_of, cycles_of, layers_of, unload
 from jobs.train.export import ADAPTER, MODEL
 from jobs.train.methods import METHODS
@@ -30,6 +32,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 
 ADAPTER_FILE = Path(ADAPTER) / "adapter_model.safetensors"
 DROPOUT = PERIODIC.model_copy(update={"dropout": 0.2})
+
+
+@pytest.fixture(autouse=True)
+def save_as_often_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a look at how long saving takes beside so small a training."""
+    monkeypatch.setattr("jobs.train.edge.SAVE_SHARE", math.inf)
 
 
 def train(base: Path, data: Path, work: Path, method: str = "periodic_lora", **more: Any) -> Outcome:
@@ -100,10 +108,12 @@ def test_schedule_and_adapter_begin_again_in_each_cycle(base: Path, data: Path, 
     rates = [point["learning_rate"] for point in outcome.report("train")["curve"]]
     assert rates[0:4] == rates[4:8] == rates[8:12]
     assert rates[0] == 0 and rates[1] == 1e-2 and 0 < rates[3] < rates[2] < 1e-2
-    saved = {}
+    saved, moments = {}, {}
     for step in (3, 4, 8, 12):
         part = outcome.checkpoints / names.step_folder(step) / names.rank_folder(0)
         saved[step] = load_file(part / "weights.safetensors")
+        moments[step] = load_optimizer(part.parent)[0]["state"]
+    assert moments[3] and moments[12] and not moments[4] and not moments[8]
     of_cycle = {step: {name.partition(".")[0] for name in state} for step, state in saved.items()}
     assert [sum("cycle-" in name for name in of_cycle[step]) for step in (3, 4, 8, 12)] == [0, 1, 2, 2]
     assert not any(value.any() for name, value in saved[4].items() if "lora_B" in name and "cycle-" not in name)

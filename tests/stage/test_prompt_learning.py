@@ -324,6 +324,15 @@ def test_virtual_tokens_count_in_the_context(data: Path, tmp_path: Path) -> None
         train("prompt_tuning", base, data, tmp_path / "work")
 
 
+def test_the_template_of_a_base_model_without_one_is_beside_the_adapter(data: Path, tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base", template=None)
+    outcome = train("prompt_tuning", base, data, tmp_path / "work")
+    renderer = Renderer(load_tokenizer(base))
+    assert renderer.warning is not None
+    template = (outcome.content / ADAPTER / "chat_template.jinja").read_text()
+    assert template == renderer.tokenizer.get_chat_template()
+
+
 def test_an_adapter_of_another_kind_is_refused(base: Path, data: Path, tmp_path: Path) -> None:
     outcome = run_here(run, "jobs.train", train_config("lora"), {"model": base, "data": data}, tmp_path)
     with pytest.raises(DataError, match="peft_type is 'LORA', expected one of PROMPT_TUNING"):
