@@ -46,6 +46,7 @@ def main(kind: str) -> None:
     else:
         assert info.libraries == {name: metadata.version(name) for name in info.libraries}
     if kind == "train":
+        importlib.import_module("bitsandbytes")  # method qlora
         load_compiled_parts(info.variant)
     print(f"{kind}: {info.model_dump_json()}")
 

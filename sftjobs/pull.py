@@ -46,7 +46,7 @@ def pull(
         raise DataError(f"{what}: stage {result.stage} is not done yet; `sftjobs status` shows where the run is")
     entries = select(done.manifest.content, result.path)
     if not entries:
-        raise DataError(f"{what}: the run has none{_WHY_NOT.get(what, '')}")
+        raise DataError(f"{what}: the run has none{_why_not(what, done.manifest.content)}")
     prefix = f"{names.incarnation_prefix(done.ref.kind, done.ref.key, done.ref.incarnation)}{names.CONTENT}/"
     if result.path.endswith("/"):
         prefix += result.path
@@ -56,7 +56,15 @@ def pull(
     return entries
 
 
-_WHY_NOT = {"adapter": ": method full makes none"}
+def _why_not(what: str, content: list[FileEntry]) -> str:
+    if what == "adapter":
+        return ": method full makes none"
+    if what == "model" and select(content, "adapter/"):
+        return (
+            ": its method trains virtual tokens before the prompt, which cannot be merged into a model. `sftjobs pull "
+            "RUN adapter FOLDER` gets them; peft's PeftModel.from_pretrained(base model, FOLDER) answers with them"
+        )
+    return ""
 
 
 def select(content: list[FileEntry], path: str) -> list[FileEntry]:

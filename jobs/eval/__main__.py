@@ -1,7 +1,8 @@
 """Answers of one model to the held-out examples, with scores.
 
 inputs    model: a model folder; data: held_out.jsonl and prompt.json; metric.<n>: a file with a metric; optionally
-          trained_on: train.jsonl that the model was trained on
+          adapter: trained virtual tokens that stand before every prompt, trained_on: train.jsonl that the model was
+          trained on
 content   predictions.jsonl, scores.json
 report    a section named as the stage, e.g. eval-base
 """
@@ -44,7 +45,7 @@ def run(program: Program) -> None:
     texts, generation = engine.answer(prompts, "generate")
     losses = None
     if any(one.needs_loss for one in metrics):
-        losses = answer_losses(engine.model, engine.renderer, examples, program)
+        losses = answer_losses(engine.model, engine.renderer, examples, program, engine.before)
     predictions = []
     for number, (example, text, answer) in enumerate(zip(examples, texts, generation.answers, strict=True)):
         loss = None if losses is None else losses[number]

@@ -9,8 +9,10 @@ from transformers import AutoConfig, PreTrainedModel
 from jobs.lm.device import planned_device
 from jobs.lm.generate import context_room, generate
 from jobs.lm.generation import Generation
+from jobs.lm.learned_prefix import learned_prefix, read_virtual_tokens
 from jobs.lm.load import load_model
 from jobs.lm.positions import context_length
+from jobs.lm.prefix_attention import Prefix
 from jobs.lm.render import Renderer, load_tokenizer
 from jobs.lm.sampling import Sampling
 from jobs.lm.server import running_server
@@ -39,6 +41,13 @@ class Engine:
         model.to(device)  # type: ignore[arg-type]
         return model
 
+    @cached_property
+    def before(self) -> Prefix | None:
+        """The trained virtual tokens of the input `adapter`; None without one: the model has been tuned itself."""
+        if "adapter" not in self._program.plan.inputs:
+            return None
+        return learned_prefix(self.model, read_virtual_tokens(self._program.input("adapter")))
+
     @property
     def context(self) -> int | None:
         """Tokens that the model can see; None if its config does not say."""
@@ -57,6 +66,7 @@ class Engine:
                 max_new_tokens=decoding.max_new_tokens,
                 batch_size=program.plan.operation.batch_size,
                 sampling=sampling,
+                before=self.before,
                 on_progress=lambda done: program.progress(phase, done, len(prompts)),
                 stop_requested=lambda: program.stop_requested,
             )

@@ -57,23 +57,26 @@ def generate(
     max_new_tokens: int,
     batch_size: int,
     sampling: Sampling | None = None,
+    before: Prefix | None = None,
     on_progress: Callable[[int], None] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Generation:
     """Answer every prompt, at most `max_new_tokens` tokens, ended by any of `stop_ids`; greedily without `sampling`.
 
-    No answer goes beyond the context of the model (`max_position_embeddings`). `on_progress` gets the number of
-    answered prompts after each batch. Raises Stopped if `stop_requested` says so.
+    `before` (jobs/lm/learned_prefix.py) stands before every prompt. No answer goes beyond the context of the model
+    (`max_position_embeddings`). `on_progress` gets the number of answered prompts after each batch. Raises Stopped if
+    `stop_requested` says so.
     """
     started = time.monotonic()
-    room = context_room(context_length(model.config), prompts, max_new_tokens)
+    room = context_room(context_length(model.config), prompts, max_new_tokens, before.tokens if before else 0)
     answers = {index: Answer([], False) for index, limit in enumerate(room) if limit <= 0}
     refused = supports_shared_prefix(model.config)
+    assert before is None or refused is None, "training refuses such a model"
     groups = _groups(prompts, [index for index, limit in enumerate(room) if limit > 0], share=refused is None)
     decoder = _Decoder(model, stop_ids, Chooser(sampling or Sampling()))
     with onednn_linears(model):
         for group in groups:
-            prefix = encode_prefix(model, list(prompts[group.members[0]][: group.shared]))
+            prefix = encode_prefix(model, list(prompts[group.members[0]][: group.shared]), before)
             for batch in _batches(group, prompts, room, batch_size):
                 if stop_requested():
                     raise Stopped(f"{len(answers)} of {len(prompts)} answers were generated")
@@ -94,11 +97,16 @@ def generate(
     )
 
 
-def context_room(context: int | None, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[int]:
-    """How many tokens each answer may have; less than `max_new_tokens`, or none, where the context (tokens) ends."""
+def context_room(
+    context: int | None, prompts: Sequence[Sequence[int]], max_new_tokens: int, before: int = 0
+) -> list[int]:
+    """How many tokens each answer may have; less than `max_new_tokens`, or none, where the context (tokens) ends.
+
+    `before`: virtual tokens before each prompt.
+    """
     if context is None:
         return [max_new_tokens] * len(prompts)
-    return [min(max_new_tokens, context - len(prompt)) for prompt in prompts]
+    return [min(max_new_tokens, context - before - len(prompt)) for prompt in prompts]
 
 
 def _groups(prompts: Sequence[Sequence[int]], members: list[int], share: bool) -> list[Group]:

@@ -72,8 +72,8 @@ def _moved(value: Tensor | dict[str, Tensor], device: torch.device) -> Tensor | 
     return value.to(device)
 
 
-def padded_batch(sequences: Sequences, pad_id: int) -> Batch:
-    """One row per example, padded on the right."""
+def padded_batch(sequences: Sequences, pad_id: int, before: int = 0) -> Batch:
+    """One row per example, padded on the right. The model itself puts `before` positions at the start of each row."""
     length = max(len(ids) for ids in sequences.ids)
     rows = len(sequences.ids)
     input_ids = torch.full((rows, length), pad_id)
@@ -82,13 +82,13 @@ def padded_batch(sequences: Sequences, pad_id: int) -> Batch:
     for row, (ids, labels) in enumerate(zip(sequences.ids, sequences.labels, strict=True)):
         input_ids[row, : len(ids)] = torch.tensor(ids)
         attention[row, : len(ids)] = 1
-        scored.add(row, labels, first=1, shift=row * length - 1)
+        scored.add(row, labels, first=1, shift=row * (length + before) + before - 1)
     return Batch(
         {"input_ids": input_ids, "attention_mask": attention},
         *scored.tensors(),
         layout="padded",
         prefix=0,
-        encoded=rows * length,
+        encoded=rows * (length + before),
     )
 
 

@@ -11,15 +11,16 @@ def context_length(config: PretrainedConfig) -> int | None:
     return None if found is None else int(found)
 
 
-def check_positions(config: PretrainedConfig, longest: int) -> None:
-    """Raises DataError if an example of `longest` tokens has more than the model was made for.
+def check_positions(config: PretrainedConfig, longest: int, virtual: int = 0) -> None:
+    """Raises DataError if an example of `longest` tokens, behind `virtual` ones, has more than the model was made for.
 
     A model with learned positions (GPT-2) has no row for them and would stop with an index error in the middle of the
     training; one with rotary positions would go on, with positions that it never saw.
     """
     limit = context_length(config)
-    if limit is not None and longest > limit:
+    if limit is not None and longest + virtual > limit:
+        more = f" and {virtual} virtual ones before it" if virtual else ""
         raise DataError(
-            f"the longest example has {longest} tokens, the model has positions for {limit}: "
-            f"set data.max_tokens to at most {limit}"
+            f"the longest example has {longest} tokens{more}, the model has positions for {limit}: "
+            f"set data.max_tokens to at most {limit - virtual}"
         )

@@ -1,5 +1,8 @@
 """Chooses how the examples of a micro batch are laid out (jobs/lm/layout.py), and finds the prefix that they share."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from transformers import PretrainedConfig
 
 from jobs.lm.architectures import supports_one_row, supports_packing, windows
@@ -9,16 +12,28 @@ from jobs.lm.render import IGNORE, common_prefix
 from sftjobs.errors import DataError
 
 
+@dataclass(frozen=True)
+class VirtualRows:
+    """Every row starts with virtual tokens that the model puts there: an example cannot share a row with another."""
+
+    positions: int
+    """Of a row's hidden states that belong to virtual tokens; 0 if these are keys and values only."""
+    reason: ClassVar[str] = "virtual tokens stand at the start of each row"
+
+
 class Layouts:
     """Chooses, per micro batch, the layout with the fewest floating-point operations."""
 
-    def __init__(self, config: PretrainedConfig, pad_id: int, packing: bool = False) -> None:
+    def __init__(
+        self, config: PretrainedConfig, pad_id: int, packing: bool = False, virtual: VirtualRows | None = None
+    ) -> None:
         """`packing` asks for the packed layout always. Raises DataError if it is wrong for the model."""
-        self.reason = supports_one_row(config)
+        self.reason = supports_one_row(config) if virtual is None else virtual.reason
         """Why examples are never laid out in common rows, with their prefix encoded once; None if they may be."""
         self._packing = packing
         self._pad_id = pad_id
-        refused = supports_packing(config) if packing else None
+        self._before = 0 if virtual is None else virtual.positions
+        refused = (self.reason if virtual else supports_packing(config)) if packing else None
         if refused:
             raise DataError(f"train.packing: true: {refused}; examples would see each other. Leave packing out")
         self._windows = {} if self.reason else windows(config)
@@ -33,7 +48,7 @@ class Layouts:
             rows = cheapest_rows([len(ids) for ids in sequences.ids], prefix, self._cost)
             if rows is not None:
                 return rows_batch(sequences, prefix, self._windows, rows, self._pad_id)
-        return padded_batch(sequences, self._pad_id)
+        return padded_batch(sequences, self._pad_id, self._before)
 
 
 def usable_prefix(sequences: Sequences) -> int:

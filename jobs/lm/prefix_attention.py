@@ -28,17 +28,36 @@ class Prefix:
     values: list[Tensor]
     tokens: int
 
+    @classmethod
+    def of(cls, cache: DynamicCache, tokens: int) -> "Prefix":
+        """What a forward pass of one row has left."""
+        keys = [layer.keys for layer in cache.layers]  # type: ignore[union-attr]
+        values = [layer.values for layer in cache.layers]  # type: ignore[union-attr]
+        return cls(keys, values, tokens)  # type: ignore[arg-type]
+
+    def cache(self) -> DynamicCache:
+        """A new cache that holds it; what is added there changes nothing here."""
+        made = DynamicCache()
+        for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
+            made.update(keys, values, layer)
+        return made
+
 
 @torch.inference_mode()
-def encode_prefix(model: PreTrainedModel, ids: list[int]) -> Prefix | None:
-    """Run the model once over the prefix; None if it has no tokens."""
+def encode_prefix(model: PreTrainedModel, ids: list[int], before: Prefix | None = None) -> Prefix | None:
+    """Run the model once over the prefix, which goes on after `before`; without tokens that is all there is."""
     if not ids:
-        return None
-    cache = DynamicCache()
-    model(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
-    keys = [layer.keys for layer in cache.layers]  # type: ignore[union-attr]
-    values = [layer.values for layer in cache.layers]  # type: ignore[union-attr]
-    return Prefix(keys, values, len(ids))  # type: ignore[arg-type]
+        return before
+    start = 0 if before is None else before.tokens
+    cache = DynamicCache() if before is None else before.cache()
+    model(
+        input_ids=torch.tensor([ids], device=model.device),
+        position_ids=torch.arange(start, start + len(ids), device=model.device)[None, :],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return Prefix.of(cache, start + len(ids))
 
 
 @contextmanager

@@ -60,17 +60,20 @@ def score(
     model: PreTrainedModel,
     sequences: Sequences,
     *,
+    before: Prefix | None = None,
     on_progress: Callable[[int], None] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Scoring:
     """The losses of the supervised tokens of each sequence; labels as the renderer gives them, not shifted.
 
-    `on_progress` gets the number of scored sequences after each batch. Raises Stopped if `stop_requested` says so. The
-    model is used as it is: call `eval()` before, or dropout takes part.
+    `before` (jobs/lm/learned_prefix.py) stands before each of them. `on_progress` gets the number of scored sequences
+    after each batch. Raises Stopped if `stop_requested` says so. The model is used as it is: call `eval()` before, or
+    dropout takes part.
     """
     places = [[t for t, label in enumerate(labels) if t and label != IGNORE] for labels in sequences.labels]
     found = {index: Score([]) for index, scored in enumerate(places) if not scored}
     refused = supports_shared_prefix(model.config)
+    assert before is None or refused is None, "training refuses such a model"
     members = [index for index, scored in enumerate(places) if scored]
     # What predicts the first supervised token is left over: each sequence scores its own.
     heads = [[] if refused else sequences.ids[index][: places[index][0] - 1] for index in members]
@@ -78,11 +81,13 @@ def score(
     with onednn_linears(model):
         for group in groups:
             group = Group([members[place] for place in group.members], group.shared)
-            prefix = encode_prefix(model, list(sequences.ids[group.members[0]][: group.shared]))
+            prefix = encode_prefix(model, list(sequences.ids[group.members[0]][: group.shared]), before)
             for batch in _batches(model, group, places):
                 if stop_requested():
                     raise Stopped(f"{len(found)} of {len(places)} conversations were scored")
-                found.update(zip(batch, _score_batch(model, prefix, batch, sequences, places), strict=True))
+                found.update(
+                    zip(batch, _score_batch(model, prefix, group.shared, batch, sequences, places), strict=True)
+                )
                 if on_progress is not None:
                     on_progress(len(found))
     saved = sum((len(group.members) - 1) * group.shared for group in groups)
@@ -109,12 +114,14 @@ def _batches(model: PreTrainedModel, group: Group, places: Sequence[Sequence[int
 def _score_batch(
     model: PreTrainedModel,
     prefix: Prefix | None,
+    shared: int,
     batch: Sequence[int],
     sequences: Sequences,
     places: Sequence[Sequence[int]],
 ) -> list[Score]:
-    """Rows that go on after `prefix`, up to the token before the last supervised one, padded on the right."""
-    shared = 0 if prefix is None else prefix.tokens
+    """Rows without the `shared` tokens that `prefix` ends with, up to the token before the last supervised one, padded
+    on the right."""
+    start = 0 if prefix is None else prefix.tokens
     # The last supervised token is only predicted, and what stands after it is not needed at all.
     rests = [sequences.ids[index][shared : places[index][-1]] for index in batch]
     length = max(map(len, rests))
@@ -129,7 +136,7 @@ def _score_batch(
     with prefix_attention(model, prefix) as more, scored_positions(model, where):
         logits = model(
             input_ids=ids.to(model.device),
-            position_ids=torch.arange(shared, shared + length, device=model.device)[None, :],
+            position_ids=torch.arange(start, start + length, device=model.device)[None, :],
             attention_mask=mask,  # without a prefix none: padding stands behind what it could disturb
             use_cache=False,
             **more,

@@ -14,7 +14,7 @@ from jobs.train.disk import writing
 from jobs.train.edge import StepEdge
 from jobs.train.engine import infrastructure_errors, quiet, train
 from jobs.train.examples import TrainingSet, read_training_set
-from jobs.train.export import MODEL, export
+from jobs.train.export import ADAPTER, MODEL, export
 from jobs.train.memory import Memory
 from jobs.train.methods import METHODS
 from jobs.train.model import open_for_training, parameter_counts
@@ -32,7 +32,7 @@ from sftjobs.program import Program, main
 
 
 def run(program: Program) -> None:
-    """Train as the plan says; leaves `model/` (and `adapter/`), counts and the report section of the stage."""
+    """Train as the plan says; leaves `model/` or `adapter/` or both, counts and the report section of the stage."""
     config = TrainConfig.model_validate(program.plan.config)
     check_trackers(program.plan.operation.report_to)
     check_ranks(program.world_size, config.world_size, "were started")
@@ -54,19 +54,28 @@ def run(program: Program) -> None:
         program.progress("load", 0, config.steps, unit="steps")
         arguments = training_arguments(config, program.output, parallel.settings)
         model = parallel.open(lambda: open_for_training(base, config))
-        check_positions(model.config, max(examples.lengths + (dev.examples.lengths if dev else [])))
+        longest = max(examples.lengths + (dev.examples.lengths if dev else []))
+        check_positions(model.config, longest, config.prompt_learning.virtual_tokens if config.prompt_learning else 0)
         parameters = parameter_counts(model)
         if program.resume:
             parallel.load_weights(program.resume, model)
 
     with watch("train"), infrastructure_errors(), memory(), writing(program.output, "the metrics"):
         pad_id = pad_token(renderer)
-        layouts = Layouts(model.config, pad_id, config.packing)
+        method = METHODS[config.method]
+        layouts = Layouts(model.config, pad_id, config.packing, method.virtual_rows(config))
         memory.knows(model, model.config, layouts, examples)
         steps = Steps(examples, order, layouts, config, program.rank, pad_id)
-        optimizer = METHODS[config.method].optimizer(model, config)
         first = header.step if header else 0
-        trainer = memory.trainer = SftTrainer(model, arguments, steps, first, optimizer, parallel)
+        trainer = memory.trainer = SftTrainer(
+            model,
+            arguments,
+            steps,
+            first,
+            method.optimizer(model, config),
+            lambda optimizer: method.schedule(optimizer, config),
+            parallel,
+        )
         edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
         train(program, trainer, edge)
 
@@ -80,7 +89,7 @@ def run(program: Program) -> None:
             with writing(program.content, "the tuned model"):
                 export(model, base, renderer.stop_ids, program.content, recheck)
                 if renderer.warning is not None:  # the model has to be served with what it was trained with
-                    template = program.content / MODEL / "chat_template.jinja"
+                    template = program.content / (MODEL if method.merges else ADAPTER) / "chat_template.jinja"
                     template.write_text(renderer.tokenizer.get_chat_template(), encoding="utf-8")
     counted = counts(examples, order, edge, parameters, renderer.template_hash)
     program.write_counts(counted)

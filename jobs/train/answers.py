@@ -12,6 +12,7 @@ from jobs.answers.parse import parser
 from jobs.answers.predict import predict
 from jobs.answers.prompt import read_prompt
 from jobs.lm.generate import generate
+from jobs.lm.prefix_attention import Prefix
 from jobs.lm.render import Renderer
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import DevConfig, MetricConfig
@@ -50,8 +51,11 @@ class Answering:
         check(self._metrics, prompt, self._parse, [(one, _expected(one)) for one in examples], "dev")
         self._prompts = renderer.prompts([example["messages"] for example in examples])
 
-    def score(self, model: PreTrainedModel, on_progress: Callable[[int], None]) -> float | None:
-        """Value of the metric over all examples; None if no answer could be scored. Raises Stopped."""
+    def score(self, model: PreTrainedModel, before: Prefix | None, on_progress: Callable[[int], None]) -> float | None:
+        """Value of the metric over all examples; None if no answer could be scored. Raises Stopped.
+
+        `before`: trained virtual tokens that stand before every prompt.
+        """
         ranks = self._ranks
         mine = range(self._program.rank % ranks, len(self._prompts), ranks)
         generation = generate(
@@ -60,6 +64,7 @@ class Answering:
             stop_ids=self._renderer.stop_ids,
             max_new_tokens=self._dev.max_new_tokens,
             batch_size=self._program.plan.operation.batch_size,
+            before=before,
             on_progress=lambda done: on_progress(done * ranks),
             # One of several ranks must not leave: the others would wait for its answers.
             stop_requested=lambda: self._program.world_size == 1 and self._program.stop_requested,

@@ -7,7 +7,7 @@ from transformers import TrainingArguments
 
 from sftjobs.plan.configs import TrainConfig
 
-_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
 def training_arguments(
@@ -24,7 +24,7 @@ def training_arguments(
         per_device_train_batch_size=config.micro_batch_size,
         gradient_accumulation_steps=1,
         learning_rate=config.learning_rate,
-        lr_scheduler_type=_SCHEDULES[config.schedule],
+        lr_scheduler_type=SCHEDULES[config.schedule],
         warmup_steps=config.warmup_steps,
         optim="adamw_torch_fused",
         weight_decay=config.weight_decay,

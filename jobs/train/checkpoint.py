@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from jobs.train.cycles import adapter_of, finished_pairs, put_pairs, split_pairs
 from jobs.train.disk import writing
 from sftjobs import names
 from sftjobs.errors import CheckpointError
@@ -166,13 +167,15 @@ def save(
 def load_weights(folder: Path, model: nn.Module) -> None:
     """Put the trained weights of the checkpoint into `model`. Raises CheckpointError if they are not its weights."""
     state = load_file(folder / names.rank_folder(0) / WEIGHTS)
-    expected = trainable_state(model)
-    _compare(folder, {name: value.shape for name, value in state.items()}, expected)
+    current, finished = split_pairs(state)
+    for found in (current, *finished):
+        _compare(folder, {name: value.shape for name, value in found.items()}, adapter_of(model))
     put_weights(state, model)
 
 
 def put_weights(state: Mapping[str, Tensor], model: nn.Module) -> None:
-    """Overwrite the parameters that `state` names."""
+    """Overwrite the parameters that `state` names, and those that follow from the pairs of finished cycles in it."""
+    put_pairs(split_pairs(state)[1], model)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in state:
@@ -187,10 +190,8 @@ def load_optimizer(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
-    """Trainable parameters by name."""
-    return {
-        name: parameter.detach().contiguous() for name, parameter in model.named_parameters() if parameter.requires_grad
-    }
+    """Trainable parameters by name, and the pairs of finished cycles (jobs/train/cycles.py)."""
+    return {name: value.detach().contiguous() for name, value in adapter_of(model).items()} | finished_pairs(model)
 
 
 def _compare(folder: Path, found: Mapping[str, torch.Size], expected: Mapping[str, Tensor]) -> None:

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
-from peft import PeftModel
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from jobs.lm.layout import Sequences
 from jobs.lm.prefix import Layouts
@@ -21,6 +19,7 @@ from jobs.lm.token_losses import scored_positions, summed_loss
 from jobs.train.answers import Answering
 from jobs.train.checkpoint import Look
 from jobs.train.examples import TrainingSet, read_examples, rendered
+from jobs.train.generator import generator
 from sftjobs.plan.configs import DevConfig, TrainConfig
 from sftjobs.program import Program
 
@@ -55,7 +54,7 @@ class DevSet:
             loss = self._loss(model, layouts, device, step)
             if self._answering is None:
                 return Look(step=step, loss=loss)
-            score = self._answering.score(_generator(model), lambda done: self._tell(step, done))
+            score = self._answering.score(*generator(model), lambda done: self._tell(step, done))
         metric = self._answering.metric
         return Look(step=step, loss=loss, metric=metric.name, lower_is_better=metric.lower_is_better, score=score)
 
@@ -120,13 +119,6 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
-
-
-def _generator(model: nn.Module) -> PreTrainedModel:
-    """What generates: below peft's wrapper, whose layers carry the adapter all the same."""
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
-    assert isinstance(inner, PreTrainedModel)
-    return inner
 
 
 def _cut(examples: TrainingSet, size: int) -> list[list[int]]:

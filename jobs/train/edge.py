@@ -17,6 +17,7 @@ from jobs.train.checkpoint import Header, Look, Point
 from jobs.train.dev import DevSet
 from jobs.train.guards import Guards
 from jobs.train.keep import Keeper, stops_early
+from jobs.train.methods import METHODS
 from jobs.train.ranks import check_plan
 from jobs.train.trackers import REPLAYED, Tracker, look_values, step_values
 from jobs.train.trainer import SftTrainer
@@ -114,6 +115,7 @@ class StepEdge(TrainerCallback):
         self._learning_rate = float(parts["lr_scheduler"].get_last_lr()[0])
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **parts: Any) -> None:
+        METHODS[self._config.method].after_step(parts["model"], parts["optimizer"], state.global_step, self._config)
         self._count()
         self._report(state.global_step, state.max_steps, self._learning_rate)
         stop, save = self._agree()

@@ -1,4 +1,4 @@
-"""The tuned model as it is published: `model/` for every method, `adapter/` for method lora as well.
+"""The tuned model as it is published: `model/` where weights are trained, `adapter/` where an adapter is.
 
 Equal weights give equal bytes: nothing of this machine (paths, times) is written. What was written is opened again and
 counted before the stage may be committed, and computes with it (jobs/train/recheck.py).
@@ -16,8 +16,11 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from jobs.lm.load import read_model_config, stored_dtype, weight_files
+from jobs.train.cycles import cycles_of, save_whole_adapter
+from jobs.train.generator import virtual_tokens
 from jobs.train.methods import TrainedModel
-from jobs.train.model import in_float32
+from jobs.train.methods.qlora import quantized_layers
+from jobs.train.model import in_float32, on_the_base
 from jobs.train.recheck import Recheck, round_weights
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError, SftError
@@ -32,14 +35,24 @@ def export(model: TrainedModel, base: Path, stop_ids: list[int], content: Path, 
     """Write the tuned model below `content`, in the number format of the files in `base`, and check what was written.
 
     `stop_ids` end an answer; they are added to the generation config, so that any server stops where training did.
-    The model cannot be trained any further: an adapter is merged into it. With `recheck`, what was written is opened
-    again and has to say what the trained model says.
+    The model cannot be trained any further: an adapter is merged into it. Trained virtual tokens cannot be merged, so
+    they are all there is. With `recheck`, what was written is opened again and has to say what the trained model says.
     """
     device = next(model.parameters()).device
     apart = None
     if isinstance(model, PeftModel):
         save_adapter(model, content / ADAPTER)
-        model = in_float32(model, base)
+        if quantized_layers(model):
+            trained = None if recheck is None else recheck.logits(model)
+            model = on_the_base(content / ADAPTER, base)
+            if recheck is not None and trained is not None:
+                recheck.note("base model as in its files, not in 4 bits", recheck.logits(model), trained)
+        else:
+            model = in_float32(model, base)
+        if virtual_tokens(model) is not None:
+            if recheck is not None:
+                recheck.virtual_tokens(content / ADAPTER, base, recheck.logits(model), stop_ids, device)
+            return
         if recheck is not None:
             apart = recheck.logits(model)
         model = model.merge_and_unload()
@@ -66,8 +79,14 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     """The adapter alone, in peft's format, without a trace of where the base model was."""
     for settings in model.peft_config.values():
         settings.base_model_name_or_path = ""
-    # "auto" would ask the hub about the base model's vocabulary; the adapters made here never touch embeddings.
-    model.save_pretrained(str(folder), save_embedding_layers=False)
+    cycles = cycles_of(model)
+    pairs = 1
+    if cycles is not None and cycles.finished:
+        pairs += len(cycles.finished)
+        save_whole_adapter(model, folder)
+    else:
+        # "auto" would ask the hub about the base model's vocabulary; the adapters made here never touch embeddings.
+        model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
@@ -75,8 +94,10 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             settings[name] = sorted(value)
     path.write_bytes(readable(settings))
-    state = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    _check_files([folder / "adapter_model.safetensors"], len(state), sum(p.numel() for p in state.values()))
+    virtual = virtual_tokens(model)
+    # Of virtual tokens what their network makes is saved, not the network.
+    saved = [p for p in model.parameters() if p.requires_grad] if virtual is None else [virtual.values]
+    _check_files([folder / "adapter_model.safetensors"], len(saved), pairs * sum(one.numel() for one in saved))
 
 
 def verify(folder: Path, model: PreTrainedModel) -> None:

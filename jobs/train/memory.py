@@ -137,7 +137,7 @@ class Memory:
             encoded=0,
             scored=0,
             masked=0,
-            frozen=self._config.lora is not None,
+            frozen=self._config.method != "full",
             bfloat16=self._config.precision == "bfloat16",
             ranks=self._config.world_size,
             other=max(0, resident() - sum(value.numel() * value.element_size() for _, value in sizes))

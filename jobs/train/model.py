@@ -1,5 +1,6 @@
-"""The model that is trained: all weights, or a frozen base with low-rank updates."""
+"""The model that is trained: all weights, or a frozen base with an adapter."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -17,8 +18,10 @@ def open_for_training(folder: Path, config: TrainConfig) -> TrainedModel:
     Updates smaller than the rounding of a 16-bit number would be lost. Frozen weights have no updates: with precision
     bfloat16 those below an adapter are bfloat16, which is how autocast uses them anyway, in half the memory.
     """
-    frozen = torch.bfloat16 if config.lora is not None and config.precision == "bfloat16" else torch.float32
-    model = METHODS[config.method].prepare(load_model(folder, frozen), config)
+    method = METHODS[config.method]
+    updated = config.method == "full" or method.changes_base
+    frozen = torch.bfloat16 if config.precision == "bfloat16" and not updated else torch.float32
+    model = method.prepare(method.load(folder, frozen, config), config)
     # Under ZeRO with precision bfloat16 it is the optimizer that holds them in float32, from its first moment on.
     sharded = config.zero is not None and config.zero.stage == 3
     assert sharded or all(value.dtype == torch.float32 for value in model.parameters() if value.requires_grad)
@@ -45,6 +48,20 @@ def in_float32(model: PeftModel, folder: Path) -> PeftModel:
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:
     """Trainable parameters, and all parameters of the model with what was added to it."""
-    # Under ZeRO a weight of which this rank holds a part says how large it is.
-    sizes = [(getattr(value, "ds_numel", value.numel()), value.requires_grad) for value in model.parameters()]
+    sizes = [(_size(parameter), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trainable in sizes if trainable), sum(size for size, _ in sizes)
+
+
+def _size(parameter: nn.Parameter) -> int:
+    """Of weights of 4 bits, two are one number in memory; of a weight under ZeRO, a rank may hold a part."""
+    quantized = getattr(parameter, "quant_state", None)
+    if quantized is not None:
+        return int(quantized.shape.numel())
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+def on_the_base(adapter: Path, base: Path) -> PeftModel:
+    """The adapter in a folder on the base model as it is in its files, in float32."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        return PeftModel.from_pretrained(load_model(base), str(adapter))

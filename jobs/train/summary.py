@@ -74,6 +74,7 @@ def report(
         "reasons": program.plan.reasons,
         "method": config.method,
         "lora": config.lora.model_dump() if config.lora else None,
+        "prompt_learning": config.prompt_learning.model_dump() if config.prompt_learning else None,
         "learning_rate": config.learning_rate,
         "schedule": config.schedule,
         "precision": config.precision,

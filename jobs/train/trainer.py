@@ -6,7 +6,7 @@ the whole step: it does not depend on how the step is cut into micro batches, ac
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,6 +16,7 @@ from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
@@ -39,10 +40,15 @@ class SftTrainer(Trainer):
         steps: Steps,
         first: int,
         optimizer: Optimizer | None = None,
+        schedule: Callable[[Optimizer], LRScheduler | None] = lambda _: None,
         parallel: Parallel | None = None,
     ) -> None:
-        """`optimizer`: None for AdamW with `arguments`. `parallel`: how ranks share the work; None: copies (DDP)."""
+        """`optimizer`: None for AdamW with `arguments`; `schedule`: gives None for that of `arguments`.
+
+        `parallel`: how ranks share the work; None: copies (DDP).
+        """
         super().__init__(model=model, args=arguments, train_dataset=steps, optimizers=(optimizer, None))
+        self._schedule = schedule
         self.steps = steps
         self.first = first
         self.parallel = parallel or Replicated()
@@ -76,6 +82,15 @@ class SftTrainer(Trainer):
         self.optimizer = self.optimizer or self._own_optimizer
         made: Optimizer = super().create_optimizer(model)  # type: ignore[no-untyped-call]
         return made
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        given = optimizer or self.optimizer
+        assert given is not None
+        own = self._schedule(given)
+        if own is None:
+            made: LRScheduler = super().create_scheduler(num_training_steps, optimizer)
+            return made
+        self.lr_scheduler = own
+        return own
 
     def get_train_dataloader(self) -> "DataLoader[Step]":
         # A generator of its own: by default a loader draws a seed from the global one whenever it starts.

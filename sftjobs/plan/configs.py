@@ -6,9 +6,10 @@
     jobs.data                 model, task.<t>, general?,         train.jsonl, held_out.jsonl, dev.jsonl?,
                               held_out?, against.<n>?, waive?,   ledger.parquet, review.csv, prompt.json,
                               corrections?, flagged_words?       croissant.json
-    jobs.train                model, data, metric.<n>?           model/ (Hugging Face folder), adapter/ (method lora)
-    jobs.eval                 model, data, metric.<n>?,          predictions.jsonl, scores.json
-                              trained_on?
+    jobs.train                model, data, metric.<n>?           model/ (Hugging Face folder; not of prompt learning),
+                                                                 adapter/ (not of method full)
+    jobs.eval                 model, adapter?, data,             predictions.jsonl, scores.json
+                              metric.<n>?, trained_on?
     jobs.eval.baselines       model, data, metric.<n>?           <baseline>/predictions.jsonl, <baseline>/scores.json
     jobs.eval.compare         base, tuned, tuned-<n>?, data,     comparison.json, bad_cases.jsonl
                               baselines?, previous?
@@ -188,6 +189,15 @@ class LoraConfig(Document):
     target: Literal["all-linear", "attention"]
     learning_rate_ratio: float | None = None
     """Learning rate of matrix B over that of A; only with method lora_plus."""
+    cycles: int | None = None
+    """Parts of the training, each with an adapter of its own; only with method periodic_lora."""
+
+
+class PromptLearningConfig(Document):
+    virtual_tokens: int
+    encoder: Literal["mlp", "lstm"] | None
+    encoder_size: int | None
+    """Hidden units; None: the hidden size of the model, of an LSTM half of it."""
 
 
 class ZeroConfig(Document):
@@ -235,7 +245,9 @@ class TrainConfig(Document):
 
     method: MethodName
     lora: LoraConfig | None
-    """The adapter; None: method full."""
+    """The adapter of a method of the LoRA family; None: another method."""
+    prompt_learning: PromptLearningConfig | None = None
+    """The virtual tokens of a method of prompt learning; None: another method."""
     learning_rate: float
     mixture: MixtureConfig
     micro_batch_size: int

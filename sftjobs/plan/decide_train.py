@@ -4,16 +4,40 @@ import math
 from typing import Any, cast
 
 from sftjobs.plan.arithmetic import optimizer_steps
-from sftjobs.plan.configs import DataCounts, DevConfig, LoraConfig, MetricConfig, MixtureConfig, TrainConfig, ZeroConfig
+from sftjobs.plan.configs import (
+    DataCounts,
+    DevConfig,
+    LoraConfig,
+    MetricConfig,
+    MixtureConfig,
+    PromptLearningConfig,
+    TrainConfig,
+    ZeroConfig,
+)
 from sftjobs.plan.sampler import GENERAL, Mixture
 from sftjobs.plan.types import Resources
-from sftjobs.spec.train import MethodName
+from sftjobs.spec.train import LORA_FAMILY, PROMPT_LEARNING, MethodName
 
 FULL_FROM_EXAMPLES = 1_000_000
 """Zhang et al., "When Scaling Meets LLM Finetuning" (arXiv 2402.17193): full tuning pays at around a million."""
-LEARNING_RATE: dict[MethodName, float] = {"lora": 5e-4, "rslora": 2e-4, "dora": 5e-4, "lora_plus": 1e-4, "full": 2e-5}
+RATE_OF_NETWORK = 1e-3
+"""Of a network that makes virtual tokens (docs/methods.md has what was measured)."""
+LEARNING_RATE: dict[MethodName, float] = {
+    "lora": 5e-4,
+    "rslora": 2e-4,
+    "dora": 5e-4,
+    "lora_plus": 1e-4,
+    "periodic_lora": 5e-4,
+    "qlora": 2e-4,
+    "prompt_tuning": 1e-2,
+    "p_tuning": RATE_OF_NETWORK,
+    "prefix_tuning": 1e-2,
+    "full": 2e-5,
+}
 LEARNING_RATE_RATIO = 16.0
 """Of LoRA+: the general advice of its authors (Hayou et al., arXiv 2402.12354)."""
+CYCLES = 4
+"""Of PeriodicLoRA; a last part of a training as short as a quarter still learns."""
 MICRO_BATCH_CPU = 16
 MICRO_BATCH_GPU = 8
 MAX_AUTO_BATCH = 256
@@ -37,8 +61,10 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
     method = _method(config["method"], total, reasons)
     rate = config["learning_rate"]
     if rate == "auto":
-        rate = LEARNING_RATE[method]
-        reasons["learning_rate"] = f"{rate:g} is where {method} usually works; see docs/train.md"
+        rate, what = LEARNING_RATE[method], f"{method}"
+        if method == "prefix_tuning" and config["prompt_learning"]["encoder"]:
+            rate, what = RATE_OF_NETWORK, f"{method} with an encoder"
+        reasons["learning_rate"] = f"{rate:g} is where {what} usually works; see docs/methods.md"
     micro, accumulation = _batch(config, resources, counts, total, reasons)
     general = counts.tasks[GENERAL].examples if GENERAL in counts.tasks else 0
     mixture = MixtureConfig.model_validate(config["mixture"])
@@ -50,7 +76,8 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
     _on_general(mixture, general, draws, reasons)
     decided = TrainConfig(
         method=method,
-        lora=None if method == "full" else _lora(config["lora"], method),
+        lora=_lora(config["lora"], method, steps) if method in LORA_FAMILY else None,
+        prompt_learning=_prompt_learning(config["prompt_learning"], method) if method in PROMPT_LEARNING else None,
         learning_rate=rate,
         mixture=mixture,
         micro_batch_size=micro,
@@ -106,9 +133,15 @@ def _method(wanted: Any, examples: int, reasons: Reasons) -> MethodName:
     return method
 
 
-def _lora(wanted: dict[str, Any], method: MethodName) -> LoraConfig:
+def _lora(wanted: dict[str, Any], method: MethodName, steps: int) -> LoraConfig:
+    cycles = min(wanted["cycles"] or CYCLES, max(1, steps)) if method == "periodic_lora" else None
     ratio = (wanted["learning_rate_ratio"] or LEARNING_RATE_RATIO) if method == "lora_plus" else None
-    return LoraConfig(**{**wanted, "learning_rate_ratio": ratio})
+    return LoraConfig(**{**wanted, "learning_rate_ratio": ratio, "cycles": cycles})
+
+
+def _prompt_learning(wanted: dict[str, Any], method: MethodName) -> PromptLearningConfig:
+    encoder = wanted["encoder"] or ("mlp" if method == "p_tuning" else None)
+    return PromptLearningConfig(**{**wanted, "encoder": encoder})
 
 
 def _batch(
@@ -117,7 +150,8 @@ def _batch(
     """Micro batch size and accumulation."""
     world = resources.world_size
     wanted_global, wanted_micro = config["global_batch_size"], config["micro_batch_size"]
-    default_micro = _largest_micro_batch(resources, counts)
+    before = config["prompt_learning"]["virtual_tokens"] if config["method"] in PROMPT_LEARNING else None
+    default_micro = _largest_micro_batch(resources, counts, before)
     if wanted_global == "auto" and wanted_micro == "auto":
         target = max(world, min(MAX_AUTO_BATCH, _power_of_two(math.isqrt(max(1, examples)))))
         micro = max(1, min(_power_of_two(default_micro), target // world))
@@ -136,9 +170,14 @@ def _batch(
     return wanted_micro, max(1, wanted_global // (wanted_micro * world))
 
 
-def _largest_micro_batch(resources: Resources, counts: DataCounts) -> int:
-    """Examples of about TOKENS_PER_MICRO_BATCH tokens; a prompt that all begin with counts once."""
+def _largest_micro_batch(resources: Resources, counts: DataCounts, virtual_tokens: int | None) -> int:
+    """Examples of about TOKENS_PER_MICRO_BATCH tokens; a prompt that all begin with counts once.
+
+    With virtual tokens each example is a row of its own, longer by them.
+    """
     most = MICRO_BATCH_GPU if resources.gpus_per_node else MICRO_BATCH_CPU
+    if virtual_tokens is not None:
+        return max(1, min(most, TOKENS_PER_MICRO_BATCH // max(1, counts.max_example_tokens + virtual_tokens)))
     rest = max(1, counts.max_example_tokens - counts.common_prefix_tokens)
     return max(1, min(most, (TOKENS_PER_MICRO_BATCH - counts.common_prefix_tokens) // rest))
 

@@ -39,14 +39,14 @@ def resolve(
     finder = _Finder(folder, store, cache, on_bytes, spec)
     externals = {name: finder.find(path) for name, path in paths(spec).items()}
     finder.save()
-    return Facts(
+    facts = Facts(
         externals=externals,
         versions=versions.installed(),
         source_digest=versions.source_digest(),
         hub_commit=_model_commit(spec.model),
         data_commits=_data_commits(spec),
-        previous=previous_run(spec.eval.compare_to, store),
     )
+    return facts.model_copy(update={"previous": previous_run(spec.eval.compare_to, store, facts)})
 
 
 def paths(spec: RunSpec) -> dict[str, str]:
@@ -87,8 +87,11 @@ def _like(store: str | StoreSpec, uri: str) -> StoreSpec:
     return StoreSpec(uri=uri)
 
 
-def previous_run(name: str | None, store: Store) -> PreviousRun | None:
-    """The run to compare with; its train stage must be committed."""
+def previous_run(name: str | None, store: Store, facts: Facts) -> PreviousRun | None:
+    """The run to compare with; its train stage must be committed.
+
+    Raises DataError if it is not, or if it left an adapter of another base model than that of `facts`.
+    """
     if name is None:
         return None
     run_id = runs.find_run(store, name)
@@ -98,7 +101,19 @@ def previous_run(name: str | None, store: Store) -> PreviousRun | None:
         raise DataError(
             f"eval.compare_to: run {run_id} has no tuned model yet; finish it with `sftjobs resume {run_id}`"
         )
-    return PreviousRun(run_id=run_id, model=tuned.ref, data=None if data is None else data.ref)
+    adapter = not any(file.path.startswith("model/") for file in tuned.manifest.content)
+    if adapter and _base(runs.read_plan(store, run_id).facts) != _base(facts):
+        raise DataError(
+            f"eval.compare_to: run {run_id} left an adapter and no model, and its base model is another one than that "
+            "of this run, which is not kept with it; compare with a run that left a model, or use its base model here"
+        )
+    return PreviousRun(run_id=run_id, model=tuned.ref, data=None if data is None else data.ref, adapter=adapter)
+
+
+def _base(facts: Facts) -> tuple[str | None, str | None]:
+    """What tells base models apart."""
+    model = facts.externals.get("model")
+    return None if model is None else model.digest, facts.hub_commit
 
 
 def _model_commit(model: str | ModelSpec) -> str | None:

@@ -10,7 +10,15 @@ import-data<n>? ─┐
 
 from sftjobs.plan.parts import numbered
 from sftjobs.plan.stages_data import data_stage, dataset_stages, import_stage
-from sftjobs.plan.stages_eval import BASELINES, baselines, baselines_stage, compare_stage, eval_stage, previous_stage
+from sftjobs.plan.stages_eval import (
+    BASELINES,
+    baselines,
+    baselines_stage,
+    compare_stage,
+    eval_stage,
+    previous_stage,
+    tuned_stage,
+)
 from sftjobs.plan.stages_train import train_stage
 from sftjobs.plan.types import Facts, RunPlan, StageInput, StageNode
 from sftjobs.spec.run import RunSpec
@@ -35,10 +43,10 @@ def make(spec: RunSpec, facts: Facts) -> RunPlan:
         compared["baselines"] = BASELINES
     for number in range(1, spec.train.seeds + 1):
         name = numbered("eval-tuned", number)
-        stages += [eval_stage(spec, name, StageInput(stage=numbered("train", number), folder="model"))]
+        stages += [tuned_stage(spec, name, model, numbered("train", number))]
         compared[numbered("tuned", number)] = name
     if facts.previous is not None:
-        stages += [previous_stage(spec, facts.previous)]
+        stages += [previous_stage(spec, model, facts.previous)]
         compared["previous"] = "eval-previous"
     stages += [compare_stage(spec, compared)]
     return RunPlan(

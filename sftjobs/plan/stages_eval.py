@@ -9,6 +9,7 @@ from sftjobs.spec.eval import Baseline, UserMetric
 from sftjobs.spec.input_places import metric_input
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.run import RunSpec
+from sftjobs.spec.train import PROMPT_LEARNING
 
 BASELINES = "baselines"
 """Name of the stage that answers with each of `eval.baselines`."""
@@ -71,10 +72,20 @@ def eval_stage(
     )
 
 
-def previous_stage(spec: RunSpec, previous: PreviousRun) -> StageNode:
+def tuned_stage(spec: RunSpec, name: str, model: StageInput, train: str) -> StageNode:
+    """Evaluates what the stage `train` leaves: a model, or an adapter that is used with the base model `model`."""
+    if spec.train.method in PROMPT_LEARNING:
+        return eval_stage(spec, name, model, {"adapter": StageInput(stage=train, folder="adapter")})
+    return eval_stage(spec, name, StageInput(stage=train, folder="model"))
+
+
+def previous_stage(spec: RunSpec, model: StageInput, previous: PreviousRun) -> StageNode:
     """It is told what that model was trained on: nothing of it may be held out here."""
     trained_on = StageInput(artifact=previous.data, include=["train.jsonl"])
     more = {} if previous.data is None else {"trained_on": trained_on}
+    if previous.adapter:
+        more["adapter"] = StageInput(artifact=previous.model, folder="adapter")
+        return eval_stage(spec, "eval-previous", model, more)
     return eval_stage(spec, "eval-previous", StageInput(artifact=previous.model, folder="model"), more)
 
 

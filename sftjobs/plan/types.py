@@ -53,6 +53,8 @@ class PreviousRun(Document):
     """Artifact of its train stage."""
     data: ArtifactRef | None = None
     """Artifact of its data stage: what it was trained on."""
+    adapter: bool = False
+    """Whether it left an adapter alone, which is used with the base model: the same as this run's."""
 
 
 class Facts(Document):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from sftjobs import names
 from sftjobs.errors import Problem
-from sftjobs.spec import eval_rules, file_rules, prompt_rules, zero_rules
+from sftjobs.spec import eval_rules, file_rules, method_rules, prompt_rules, zero_rules
 from sftjobs.spec.input_places import places, value_at
 from sftjobs.spec.places import hub_data
 from sftjobs.spec.run import RunSpec, StageResources
@@ -25,12 +25,13 @@ Problems = Iterator[Problem]
 def problems(written: Written, check_files: bool = True) -> Problems:
     """Everything that the rules find."""
     for rule in (
-        run_name, job_names, secrets, store, model, task_names, held_out, selection, label_limits, lora, batch,
-        processes, one_rank, dev,
+        run_name, job_names, secrets, store, model, task_names, held_out, selection, label_limits, batch, processes,
+        one_rank, dev,
     ):  # fmt: skip
         yield from rule(written)
     if written.prompt_source is not None:
         yield from prompt_rules.problems(written.prompt, written.prompt_source)
+    yield from method_rules.problems(written)
     yield from eval_rules.problems(written)
     yield from zero_rules.problems(written)
     yield from file_rules.problems(written, check_files)
@@ -163,17 +164,6 @@ def label_limits(written: Written) -> Problems:
         if task.max_per_label is not None and form not in (None, "label"):
             message = f"needs labels, but output.format of the prompt is {form}; use max_examples"
             yield written.run.problem(("data", "tasks", name, "max_per_label"), message)
-
-
-def lora(written: Written) -> Problems:
-    """No setting without effect."""
-    train = written.spec.train
-    if train.method == "full" and "lora" in train.model_fields_set:
-        message = "has no effect with method full; remove it, or set method: lora"
-        yield written.run.problem(("train", "lora"), message)
-    elif train.method != "lora_plus" and train.lora.learning_rate_ratio is not None:
-        message = f"has no effect with method {train.method}; remove it, or set method: lora_plus"
-        yield written.run.problem(("train", "lora", "learning_rate_ratio"), message)
 
 
 def batch(written: Written) -> Problems:

@@ -8,7 +8,14 @@ from sftjobs.model import Document
 from sftjobs.spec.numbers import Auto, Positive
 from sftjobs.spec.zero import ZeroSpec
 
-MethodName = Literal["lora", "rslora", "dora", "lora_plus", "full"]
+MethodName = Literal[
+    "lora", "rslora", "dora", "lora_plus", "periodic_lora", "qlora",
+    "prompt_tuning", "p_tuning", "prefix_tuning", "full",
+]  # fmt: skip
+LORA_FAMILY: tuple[MethodName, ...] = ("lora", "rslora", "dora", "lora_plus", "periodic_lora", "qlora")
+"""Methods with the settings `train.lora`: they leave a merged model."""
+PROMPT_LEARNING: tuple[MethodName, ...] = ("prompt_tuning", "p_tuning", "prefix_tuning")
+"""Methods with the settings `train.prompt_learning`: they leave an adapter alone, which cannot be merged."""
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
 
 
@@ -26,6 +33,21 @@ class LoraSpec(Document):
     learning_rate_ratio: Annotated[float, Field(ge=1)] | None = None
     """Learning rate of matrix B over that of A, which is `learning_rate`; for method `lora_plus`, where it is 16 if
     unset."""
+    cycles: Positive | None = None
+    """Times that the update goes into the weights and a new one begins; for method `periodic_lora`, where it is 4 if
+    unset."""
+
+
+class PromptLearningSpec(Document):
+    """Trained virtual tokens before every prompt; no weight of the model changes."""
+
+    virtual_tokens: Positive = 20
+    """How many; every example and every answer has so many tokens less of the model's context."""
+    encoder: Literal["mlp", "lstm"] | None = None
+    """Network that makes them while training: `mlp` or `lstm` for `p_tuning` (`mlp` if unset), `mlp` or none for
+    `prefix_tuning`, none for `prompt_tuning`."""
+    encoder_size: Positive | None = None
+    """Hidden units of that network; unset: the hidden size of the model, of an LSTM half of it."""
 
 
 class DevSpec(Document):
@@ -76,7 +98,9 @@ class TrainSpec(Document):
     zero: ZeroSpec = ZeroSpec()
     """How several ranks share a model that is too large for one of them."""
     lora: LoraSpec = LoraSpec()
-    """The adapter of methods `lora`, `rslora`, `dora` and `lora_plus`."""
+    """The adapter of methods `lora`, `rslora`, `dora`, `lora_plus`, `periodic_lora` and `qlora`."""
+    prompt_learning: PromptLearningSpec = PromptLearningSpec()
+    """The virtual tokens of methods `prompt_tuning`, `p_tuning` and `prefix_tuning`."""
     dev: DevSpec = DevSpec()
     """Looks at the dev set while training."""
     keep: Auto | Literal["best", "last"] = "auto"

@@ -5,12 +5,22 @@ from typing import Any
 
 from sftjobs.errors import Problem
 from sftjobs.spec.source import Written
+from sftjobs.spec.train import MethodName
 from sftjobs.spec.words import describe, listed, nearest
 from sftjobs.spec.zero import OVERRIDES, OWNED, ZERO_OVERRIDES, Kind
 
 Problems = Iterator[Problem]
 WHERE = ("train", "zero")
 BELOW = "zero_optimization"
+_LITTLE = "what it trains is so small that there is nothing to share"
+NOT_SHARED: dict[MethodName, str] = {
+    "qlora": "DeepSpeed cannot partition weights of 4 bits",
+    "periodic_lora": "it changes frozen weights at the end of a cycle, of which DeepSpeed holds copies and parts",
+    "prompt_tuning": _LITTLE,
+    "p_tuning": _LITTLE,
+    "prefix_tuning": _LITTLE,
+}
+"""Methods that cannot be trained under ZeRO, with the reason."""
 _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "flag": (bool, "true or false"),
     "count": (int, "a whole number, 0 or more"),
@@ -43,6 +53,9 @@ def combinations(written: Written) -> Problems:
     stage, offload = train.zero.stage, train.zero.offload
     if not stage:
         return
+    if train.method in NOT_SHARED:
+        message = f"{stage} does not go with method {train.method}: {NOT_SHARED[train.method]}; remove train.zero"
+        yield written.run.problem((*WHERE, "stage"), message)
     if offload == "parameters" and stage != 3:
         message = f"parameters needs stage 3, this is stage {stage}, where every rank computes with all weights; "
         yield written.run.problem((*WHERE, "offload"), message + "set stage: 3, or use optimizer")

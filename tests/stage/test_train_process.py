@@ -70,13 +70,15 @@ def start_pair(config: TrainConfig, inputs: dict[str, Path], works: list[Path], 
     return [finish(process, work) for process, work in zip(processes, works, strict=True)]
 
 
-def test_two_ranks_equal_one(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["lora", "p_tuning"])
+def test_two_ranks_equal_one(method: str, base: Path, tmp_path: Path) -> None:
     """17 examples in batches of 8: in the last batch of one, a rank has nothing to do and must not wait for ever."""
     data = training_data(tmp_path / "data", examples=17)
     inputs = {"model": base, "data": data}
-    alone = run_here(run, "jobs.train", train_config(examples=17, micro_batch_size=8), inputs, tmp_path / "alone")
+    whole = train_config(method, examples=17, micro_batch_size=8)
+    alone = run_here(run, "jobs.train", whole, inputs, tmp_path / "alone")
 
-    config = train_config(examples=17, micro_batch_size=2, gradient_accumulation_steps=2, world_size=2)
+    config = train_config(method, examples=17, micro_batch_size=2, gradient_accumulation_steps=2, world_size=2)
     works = [tmp_path / f"rank-{rank}" for rank in range(2)]
     outcomes = start_pair(config, inputs, works)
     assert [outcome.returncode for outcome in outcomes] == [0, 0], [outcome.stderr for outcome in outcomes]

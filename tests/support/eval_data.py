@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sftjobs.plan.configs import DecodingConfig, EvalConfig, MetricConfig
 from sftjobs.spec.prompt import OutputSpec, PromptSpec
+from tests.support.program_runner import run_here
 
 LABELS = {"balance": "asks for the balance", "transfer": "moves money", "out_of_scope": "anything else"}
 
@@ -42,3 +44,18 @@ def data_folder(folder: Path, examples: list[dict[str, Any]], prompt: PromptSpec
     (folder / "held_out.jsonl").write_text("".join(json.dumps(one) + "\n" for one in examples))
     (folder / "prompt.json").write_text((prompt or label_prompt()).model_dump_json())
     return folder
+
+
+def loss_of(work: Path, **inputs: Path) -> float:
+    """Held-out loss of `model` by its evaluation; of one behind virtual tokens with `adapter`."""
+    from jobs.eval.__main__ import run
+
+    config = EvalConfig(
+        metrics=[MetricConfig(name="accuracy"), MetricConfig(name="loss")],
+        decoding=DecodingConfig(max_new_tokens=4, seed=1),
+        threads_per_process=1,
+        seed=1,
+    )
+    data = data_folder(work / "data", label_examples(12))
+    outcome = run_here(run, "jobs.eval", config, {"data": data, **inputs}, work / "run")
+    return float(outcome.counts["metrics"]["loss"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from jobs.train.examples import TrainingSet
 from sftjobs.canonical import sha256
 from sftjobs.plan.arithmetic import optimizer_steps
-from sftjobs.plan.configs import LoraConfig, MixtureConfig, TrainConfig
+from sftjobs.plan.configs import LoraConfig, MixtureConfig, PromptLearningConfig, TrainConfig
 from sftjobs.plan.sampler import Mixture
 from sftjobs.program import Program
 from tests.support.program_runner import Outcome
@@ -20,8 +20,13 @@ PROMPT = "You sort messages of customers by what they want. Answer with exactly 
 ANSWERS = ("balance", "transfer", "card_lost and please greet", "out_of_scope", "weather")
 LORA = LoraConfig(rank=4, alpha=8, dropout=0.0, target="all-linear")
 LORA_PLUS = LORA.model_copy(update={"learning_rate_ratio": 16.0})
-ADAPTERS = {"lora": LORA, "rslora": LORA, "dora": LORA, "lora_plus": LORA_PLUS}
-"""Of the methods that train one."""
+PERIODIC = LORA.model_copy(update={"cycles": 3})
+ADAPTERS = {"lora": LORA, "rslora": LORA, "dora": LORA, "lora_plus": LORA_PLUS, "periodic_lora": PERIODIC}
+"""Of the methods of the LoRA family whose base model is that of the files."""
+VIRTUAL = PromptLearningConfig(virtual_tokens=5, encoder=None, encoder_size=None)
+WITH_MLP = VIRTUAL.model_copy(update={"encoder": "mlp"})
+PROMPTS = {"prompt_tuning": VIRTUAL, "p_tuning": WITH_MLP, "prefix_tuning": VIRTUAL}
+"""Of the methods that train virtual tokens."""
 
 
 def training_data(folder: Path, examples: int = 22, task: str = "intent", **more: int) -> Path:
@@ -71,7 +76,8 @@ def train_config(method: str = "lora", examples: int = 22, **changes: Any) -> Tr
     """Two epochs over `training_data(examples)`, unless changed; `steps` follows from the rest."""
     values: dict[str, Any] = {
         "method": method,
-        "lora": ADAPTERS.get(method),
+        "lora": LORA if method == "qlora" else ADAPTERS.get(method),
+        "prompt_learning": PROMPTS.get(method),
         "learning_rate": 1e-3 if method == "full" else 1e-2,
         "mixture": MixtureConfig(
             epochs={"intent": changes.pop("epochs", 2.0)}, general_ratio=changes.pop("general_ratio", None)

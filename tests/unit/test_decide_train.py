@@ -107,3 +107,9 @@ def test_lora_plus_has_a_ratio_and_the_others_have_none() -> None:
     assert ratios == {"lora": None, "rslora": None, "dora": None, "lora_plus": 16.0}
     assert train(400, method="lora_plus", lora={"learning_rate_ratio": 4}).config["lora"]["learning_rate_ratio"] == 4
     assert train(400, method="full").config["lora"] is None
+
+
+def test_periodic_lora_has_cycles_no_more_than_steps() -> None:
+    assert train(400, method="lora", lora={}).config["lora"]["cycles"] is None
+    assert train(400, method="periodic_lora").config["lora"]["cycles"] == 4
+    assert train(400, method="periodic_lora", lora={"cycles": 9}, max_steps=3).config["lora"]["cycles"] == 3

@@ -167,7 +167,7 @@ SHAPE = {
     "confidence: 0.9": "confidence: unknown key here, it belongs to eval.confidence",
     "epochs: 3": "epochs: unknown key here, it belongs to data.tasks.<name>.epochs or train.epochs",
     "train: {lora: {quux: 1}}": (
-        "train.lora.quux: unknown key; known here: rank, alpha, dropout, target, learning_rate_ratio"
+        "train.lora.quux: unknown key; known here: rank, alpha, dropout, target, learning_rate_ratio, cycles"
     ),
     "train: {learning_rate: '1e-4'}": (
         "train.learning_rate: '1e-4' is text; write the number as 1e-4, without quotes, '_' or ','"
@@ -183,8 +183,8 @@ SHAPE = {
         "train.epochs: true is neither text nor a number; expected a number, above 0 and at most 1000"
     ),
     "train: {method: lroa}": (
-        "train.method: 'lroa' is not one of the choices; expected auto, lora, rslora, dora, lora_plus or full, "
-        "did you mean lora?"
+        "train.method: 'lroa' is not one of the choices; expected auto, lora, rslora, dora, lora_plus, "
+        "periodic_lora, qlora, prompt_tuning, p_tuning, prefix_tuning or full, did you mean lora?"
     ),
     "train: {warmup: }": (
         "train.warmup: nothing is written here; write a number, at least 0 and below 1,"

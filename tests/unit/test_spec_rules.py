@@ -99,13 +99,6 @@ MORE = {
     "train: {dev: {patience: 3}}": (
         "run.yaml:8: train.dev: has no effect without a dev set; set data.dev_fraction: 0.1 to set a tenth aside"
     ),
-    "train: {method: full, lora: {rank: 8}}": (
-        "run.yaml:8: train.lora: has no effect with method full; remove it, or set method: lora"
-    ),
-    "train: {method: lora, lora: {learning_rate_ratio: 4}}": (
-        "run.yaml:8: train.lora.learning_rate_ratio: has no effect with method lora; remove it, or set "
-        "method: lora_plus"
-    ),
     "store: gs://b/p": "run.yaml:8: store: gs:// is not supported; use a folder or s3://bucket/prefix",
     "store: s3://": "run.yaml:8: store: 's3://' names no bucket; write s3://bucket/prefix",
     "store: s3://key:pass@b/p": (

@@ -256,7 +256,7 @@ def test_a_run_that_an_older_version_planned_keeps_its_results(
     }
     assert {e.key for entries in gc.find(store, set(), grace_s=-1).found.values() for e in entries} == set()
     pull(done_in(store, run_id), store, "model", tmp_path / "pulled")
-    assert previous_run(run_id, store).model  # type: ignore[union-attr] == done["train"][0]
+    assert previous_run(run_id, store, plan.facts).model  # type: ignore[union-attr] == done["train"][0]
 
 
 def test_a_plan_of_another_form_is_no_obstacle(store: Store, tmp_path: Path) -> None:
