@@ -12,10 +12,10 @@ Offload = Literal["none", "optimizer", "parameters"]
 CHUNK = 2**20
 """Logits that the loss has in float32 at a time on a CPU, and on a GPU (jobs/lm/token_losses.py)."""
 CHUNK_ON_GPU = 2**27
-BUCKET = 500_000_000
-"""Gradients that DeepSpeed sends at a time, its default of `reduce_bucket_size`."""
+BUCKET = 50_000_000
+"""Gradients that ZeRO sends at a time, with which the train stage sets it up; DeepSpeed's default is 5e8."""
 LIVE = 1_000_000_000
-"""Parameters that ZeRO 3 has gathered at a time at most, its default of `stage3_max_live_parameters`."""
+"""Parameters that ZeRO 3 has gathered at a time at most, the default of `stage3_max_live_parameters`."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Training:
     """ZeRO stage."""
     offload: Offload = "none"
     """What is in the memory of the host; `parameters` includes the optimizer."""
+    bucket: int = BUCKET
+    """Gradients that ZeRO sends at a time."""
     other: int = 0
     """Bytes beside tensors: libraries, data, what an allocator holds."""
 
@@ -91,14 +93,15 @@ def states(training: Training) -> dict[str, int]:
     """Bytes of weights, gradients and optimizer alone, as ZeRO divides them: nothing that is gathered or in transit."""
     size = 2 if training.mixed else 4
     held = 0 if training.offload == "parameters" else round(training.weights * _share(training, 3))
-    gradients = round(size * training.trainable * _share(training, 2))
+    trained = training.trainable if training.offload == "none" else 0
+    gradients = round(size * trained * _share(training, 2))
     return {"weights": held, "gradients": gradients, "optimizer": _optimizer(training)}
 
 
 def host(training: Training) -> int:
     """Bytes that offloading moves to the memory of the host, for one rank."""
     share = _share(training, 1)
-    moved = (12 if training.mixed else 8) * training.trainable if training.offload != "none" else 0
+    moved = (14 if training.mixed else 16) * training.trainable if training.offload != "none" else 0
     return round((moved + (training.weights if training.offload == "parameters" else 0)) * share)
 
 
@@ -143,7 +146,7 @@ def _weights(case: Training) -> int:
     copies = 2 * case.trainable if case.bfloat16 and not case.mixed else 0
     if case.stage < 3:
         return case.weights + copies
-    gathered = min(case.weights, 4 * LIVE, 3 * case.weights // max(1, case.layers))
+    gathered = min(case.weights, (2 if case.bfloat16 else 4) * LIVE)
     held = 0 if case.offload == "parameters" else case.weights // case.ranks
     return held + gathered + copies // case.ranks
 
@@ -158,7 +161,8 @@ def _optimizer(case: Training) -> int:
 def _gradients(case: Training) -> tuple[int, int, int]:
     """Bytes of all; of the head's, which comes first; of the largest that is made beside one that is there."""
     size = 2 if case.mixed else 4
-    everything = size * case.trainable
+    # With the optimizer in host memory they go there as they are made.
+    everything = size * case.trainable if case.offload == "none" else 0
     head = size * case.head
     again = head if case.tied or case.accumulated else 0  # an embedding's is added to the one of the head
     return round(everything * _share(case, 2)) + _buckets(case), head, again
@@ -169,7 +173,7 @@ def _buckets(case: Training) -> int:
     if case.ranks == 1:
         return 0
     size = 2 if case.mixed else 4
-    return size * (case.trainable if case.stage == 0 else min(case.trainable, 2 * BUCKET))
+    return size * (case.trainable if case.stage == 0 else min(case.trainable, 2 * case.bucket))
 
 
 def _activations(case: Training) -> tuple[int, int]:

@@ -115,7 +115,12 @@ def beside(shape: ModelShape, setup: Setup) -> int:
     return kept
 
 
-def with_batch(setup: Setup, size: int, longest: int, answer: int) -> Setup:
-    """The same with a micro batch of `size` examples of `longest` tokens, of which `answer` have loss."""
+def with_batch(setup: Setup, size: int, longest: int, answer: int, prefix: int = 0) -> Setup:
+    """The same with a micro batch of `size` examples of `longest` tokens, of which `answer` have loss.
+
+    `prefix`: tokens that all begin with; they go through the layers once (jobs/lm/layout.py), but not with methods that
+    put virtual tokens before them.
+    """
     virtual = setup.virtual_tokens if setup.method in PROMPT_LEARNING else 0
-    return replace(setup, encoded=size * (longest + virtual), scored=size * answer)
+    shared = prefix if size > 1 and not virtual else 0
+    return replace(setup, encoded=shared + size * (longest - shared + virtual), scored=size * answer)

@@ -3,14 +3,13 @@
 import math
 from typing import Any, cast
 
+from sftjobs.advice import choices
 from sftjobs.plan.arithmetic import optimizer_steps
 from sftjobs.plan.configs import DataCounts, DevConfig, LoraConfig, MetricConfig, MixtureConfig, TrainConfig
 from sftjobs.plan.sampler import GENERAL, Mixture
 from sftjobs.plan.types import Resources
 from sftjobs.spec.train import MethodName
 
-FULL_FROM_EXAMPLES = 1_000_000
-"""Zhang et al., "When Scaling Meets LLM Finetuning" (arXiv 2402.17193): full tuning pays at around a million."""
 LEARNING_RATE: dict[MethodName, float] = {"lora": 5e-4, "rslora": 2e-4, "dora": 5e-4, "lora_plus": 1e-4, "full": 2e-5}
 LEARNING_RATE_RATIO = 16.0
 """Of LoRA+: the general advice of its authors (Hayou et al., arXiv 2402.12354)."""
@@ -100,8 +99,8 @@ def _warmup_steps(steps: int, share: float) -> int:
 def _method(wanted: Any, examples: int, reasons: Reasons) -> MethodName:
     if wanted != "auto":
         return cast(MethodName, wanted)
-    method: MethodName = "full" if examples >= FULL_FROM_EXAMPLES else "lora"
-    reasons["method"] = f"{examples:,} training examples: full tuning pays from about {FULL_FROM_EXAMPLES:,}"
+    method, reason, source = choices.method(examples)
+    reasons["method"] = f"{reason} ({source})"
     return method
 
 

@@ -57,7 +57,7 @@ MEASURED = [
 
 @pytest.mark.parametrize(("stage", "again", "offload", "rows", "gigabytes"), MEASURED)
 def test_peaks_of_llama_7b_on_gpus(stage: int, again: bool, offload: str, rows: int, gigabytes: float) -> None:
-    case = full(rows=rows, ranks=8, stage=stage, offload=offload, checkpointing=again)
+    case = replace(full(rows=rows, ranks=8, stage=stage, offload=offload, checkpointing=again), bucket=500_000_000)
     print(f"ZeRO {stage}, {rows} rows: estimated {total(case) / GIB:.1f}, measured {gigabytes}")
     assert total(case) / GIB == pytest.approx(gigabytes, rel=0.2)
 
@@ -86,7 +86,7 @@ def test_the_largest_moment_counts() -> None:
 
 def test_offloading_moves_to_the_host() -> None:
     case = full(ranks=8, stage=3)
-    for offload, moved in (("optimizer", 12), ("parameters", 14)):
+    for offload, moved in (("optimizer", 14), ("parameters", 16)):
         out = replace(case, offload=offload)
         assert host(out) == pytest.approx(moved * LLAMA_7B.parameters / 8, rel=1e-6)
         assert total(out) < total(case)
