@@ -31,9 +31,6 @@ from sftjobs.plan.configs import TrainConfig
 from sftjobs.program import Program
 
 GIB = 2**30
-HELD = 0.57
-"""What an allocator on a CPU holds beside tensors, as a share of the activations. Measured with a model of 135 million
-parameters and tcmalloc (docs/train.md)."""
 ROOM = 1.2
 """The share of the estimate that is asked for: it is no more exact than that."""
 RANK = 16
@@ -57,8 +54,8 @@ class Memory:
         self._case: Training | None = None
         self._examples: TrainingSet | None = None
         self._layouts: Layouts | None = None
-        self._beside_tensors = 0
-        """Bytes of the process."""
+        # Before the model is opened: its files may be mapped into memory and be there in part only.
+        self._beside_tensors = resident() if config.device == "cpu" else 0
         self._score_bytes = 0.0
         """Of a pair of tokens that look at each other, over all heads and layers."""
         self.trainer: SftTrainer | None = None
@@ -71,7 +68,6 @@ class Memory:
         self._score_bytes = self._kept_scores(config, max(examples.lengths))
         weights = sum(value.numel() * value.element_size() for value in model.parameters())
         full = self._config.method == "full"
-        on_cpu = self._config.device == "cpu"
         case = Training(
             weights=weights,
             trainable=sum(value.numel() for value in model.parameters() if value.requires_grad),
@@ -91,9 +87,9 @@ class Memory:
             head=shape.embedding if full else 0,
             tied=shape.tied,
             accumulated=self._config.gradient_accumulation_steps > 1,
-            chunk=CHUNK if on_cpu else CHUNK_ON_GPU,
+            chunk=CHUNK if self._config.device == "cpu" else CHUNK_ON_GPU,
+            other=self._beside_tensors,
         )
-        self._beside_tensors = max(0, resident() - weights)
         self._case = self._with_batch(case, self._config.micro_batch_size, None)
         if self._program.rank == 0:
             print(f"memory of a rank, estimated: {self._breakdown(self._case)}", flush=True)
@@ -201,10 +197,7 @@ class Memory:
         ids = batch.inputs["input_ids"]
         assert isinstance(ids, torch.Tensor)
         scores = int(self._score_bytes * ids.shape[0] * ids.shape[1] ** 2)
-        found = replace(case, encoded=batch.encoded, scored=len(batch.positions), masked=masked, scores=scores)
-        if self._config.device != "cpu":
-            return found
-        return replace(found, other=self._beside_tensors + int(HELD * parts(found)["activations"]))
+        return replace(case, encoded=batch.encoded, scored=len(batch.positions), masked=masked, scores=scores)
 
     def _peak(self) -> int:
         if self._config.device == "cuda":

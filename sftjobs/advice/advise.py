@@ -108,13 +108,16 @@ def _rate(method: str, rates: Mapping[str, float] | None) -> Iterator[Advice]:
 
 
 def _batch(data: Data, run: Run, micro: int) -> Iterator[Advice]:
+    batch = choices.global_batch(data.examples)
     reason = (
         f"the power of two below the square root of {data.examples:,}, at most 256: enough steps, with little noise"
     )
-    yield Advice("train.global_batch_size", str(run.global_batch), reason, "recipes: 64 (Llama 2) to 512 (DEITA)")
-    yield Advice(
-        "train.micro_batch_size", str(micro), "of about 4,096 tokens, and what fits in memory", "docs/train.md"
-    )
+    ranks = run.gpus or 1
+    if ranks > batch:
+        reason += f"; {ranks:,} GPUs make it {ranks:,} at least, which leaves few steps: use fewer GPUs"
+    yield Advice("train.global_batch_size", str(batch), reason, "recipes: 64 (Llama 2) to 512 (DEITA)")
+    size = min(micro, batch)
+    yield Advice("train.micro_batch_size", str(size), "of about 4,096 tokens, and what fits in memory", "docs/train.md")
 
 
 def _what_fits(shape: ModelShape, data: Data, setup: Setup, micro: int, cluster: Cluster) -> tuple[str, int, Placement]:

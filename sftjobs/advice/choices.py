@@ -1,5 +1,6 @@
 """Rules of thumb for method, epochs and precision, each with what speaks against it."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ FULL_FROM_EXAMPLES = 1_000_000
 THOUSANDS = 10_000
 """Below this there are "thousands" of examples, from here on "tens of thousands"."""
 FEW_EXAMPLES = 10_000
+MAX_BATCH = 256
 
 SCALING = "Zhang et al. 2024, arXiv 2402.17193"
 BELLE = "BELLE, arXiv 2304.08109"
@@ -50,6 +52,16 @@ def method(examples: int) -> tuple[Literal["lora", "full"], str, str]:
         "stable and becomes part of the model, so it is the choice in doubt; full tuning pays from about a million"
     )
     return "lora", reason, SCALING
+
+
+def global_batch(examples: int) -> int:
+    """Examples of an optimizer step: the power of two below the square root balances the number of steps and noise."""
+    return min(MAX_BATCH, power_of_two(math.isqrt(max(1, examples))))
+
+
+def power_of_two(number: int) -> int:
+    """The largest power of two that is not above `number`."""
+    return 1 << (max(1, number).bit_length() - 1)
 
 
 def epochs(examples: int) -> Advice:

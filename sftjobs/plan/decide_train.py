@@ -15,7 +15,6 @@ LEARNING_RATE_RATIO = 16.0
 """Of LoRA+: the general advice of its authors (Hayou et al., arXiv 2402.12354)."""
 MICRO_BATCH_CPU = 16
 MICRO_BATCH_GPU = 8
-MAX_AUTO_BATCH = 256
 TOKENS_PER_MICRO_BATCH = 4096
 """Of the longest examples: bounds the memory of a forward pass."""
 DEV_LOOKS = 10
@@ -117,8 +116,8 @@ def _batch(
     wanted_global, wanted_micro = config["global_batch_size"], config["micro_batch_size"]
     default_micro = _largest_micro_batch(resources, counts)
     if wanted_global == "auto" and wanted_micro == "auto":
-        target = max(world, min(MAX_AUTO_BATCH, _power_of_two(math.isqrt(max(1, examples)))))
-        micro = max(1, min(_power_of_two(default_micro), target // world))
+        target = max(world, choices.global_batch(examples))
+        micro = max(1, min(choices.power_of_two(default_micro), target // world))
         accumulation = max(1, target // (micro * world))
         batch = micro * accumulation * world
         reasons["global_batch_size"] = f"{batch} for {examples:,} examples: the power of two below the square root"
@@ -186,11 +185,6 @@ def max_new_tokens(wanted: Any, counts: DataCounts, reasons: Reasons) -> int:
     longest = counts.longest_answer_tokens
     reasons["max_new_tokens"] = f"longest expected answer ({longest}) + {SPARE_TOKENS}"
     return longest + SPARE_TOKENS
-
-
-def _power_of_two(number: int) -> int:
-    """The largest power of two that is not above `number`."""
-    return 1 << (max(1, number).bit_length() - 1)
 
 
 def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, draws: Draws, all_steps: int) -> str:

@@ -94,6 +94,13 @@ def test_on_a_cpu() -> None:
     assert "16 threads of 80 Gflop/s" in found["time"].reason
 
 
+def test_more_gpus_than_a_batch_has_examples() -> None:
+    rows = advise(QWEN["7B"], data(4000), replace(RUN, gpus=4096, nodes=512), NODE)
+    found = next(row for row in rows if row.topic == "train.global_batch_size")
+    assert found.value == "32" and found.reason.endswith("4,096 GPUs make it 4,096 at least, which leaves few steps: "
+                                                         "use fewer GPUs")  # fmt: skip
+
+
 def test_many_examples_of_one_task() -> None:
     assert choices.examples_per_task("t", 1000, 0) is None
     assert choices.examples_per_task("t", 5000, labels=77) is None, "77 labels with 1,000 examples have 13 each"
