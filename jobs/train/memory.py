@@ -64,7 +64,7 @@ class Memory:
     def knows(self, model: nn.Module, config: PretrainedConfig, layouts: Layouts, examples: TrainingSet) -> None:
         """Estimate, and print it in one line."""
         self._examples, self._layouts = examples, layouts
-        shape = ModelShape.of(config.get_text_config().to_dict())
+        shape = _shape(config.get_text_config())
         self._score_bytes = self._kept_scores(config, max(examples.lengths))
         weights = sum(value.numel() * value.element_size() for value in model.parameters())
         full = self._config.method == "full"
@@ -203,6 +203,12 @@ class Memory:
         if self._config.device == "cuda":
             return torch.cuda.max_memory_allocated()
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _shape(config: PretrainedConfig) -> ModelShape:
+    """Sizes by the names that transformers gives to those of every architecture."""
+    names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")
+    return ModelShape.of({**config.to_dict(), **{name: getattr(config, name) for name in names}})
 
 
 def is_out_of_memory(error: BaseException) -> bool:
