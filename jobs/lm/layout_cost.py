@@ -6,7 +6,8 @@ from heapq import heappop, heappush
 
 from transformers import PretrainedConfig
 
-from sftjobs.advice.shape import TWO_MATRICES
+_TWO_MATRICES = frozenset({"gpt2", "gpt_neox", "phi", "starcoder2"})
+"""Model types whose MLP has two matrices; that of the others is gated and has three."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,6 @@ def cost_of(config: PretrainedConfig) -> Cost:
     inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * hidden
     if getattr(config, "num_experts_per_tok", None):  # a token goes through some of the experts only
         inner = config.num_experts_per_tok * (getattr(config, "moe_intermediate_size", None) or inner)
-    matrices = 2 if config.model_type in TWO_MATRICES else 3
+    matrices = 2 if config.model_type in _TWO_MATRICES else 3
     weights = hidden * wide * (2 + 2 * share) + matrices * hidden * inner
     return Cost(2.0 * weights, 4.0 * wide)

@@ -7,7 +7,8 @@ from typing import Any, Literal
 Linear = tuple[int, int]
 """Inputs and outputs of a linear layer."""
 TWO_MATRICES = frozenset({"gpt2", "gpt_neox", "phi", "starcoder2"})
-"""Model types whose MLP has two matrices; that of the others is gated and has three."""
+"""Model types whose MLP has two matrices; that of the others is gated and has three. jobs/lm/layout_cost.py has them as
+well: what is here changes no result."""
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 _NAMES = {
     "layers": ("num_hidden_layers", "n_layer"),

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback
 
 from jobs.lm import bfloat16_attention
 from jobs.lm.layout import Sequences, padded_batch
+from jobs.lm.layout_cost import _TWO_MATRICES
 from jobs.train.arguments import training_arguments
 from jobs.train.methods import METHODS
 from jobs.train.model import open_for_training, parameter_counts
@@ -18,7 +19,7 @@ from jobs.train.steps import MicroBatch, Step
 from jobs.train.trainer import SftTrainer
 from sftjobs.advice.memory import Training, parts
 from sftjobs.advice.need import Setup, training
-from sftjobs.advice.shape import ModelShape
+from sftjobs.advice.shape import TWO_MATRICES, ModelShape
 from tests.support.tensor_memory import peak_tensor_bytes
 from tests.support.training import ADAPTERS, train_config
 
@@ -138,3 +139,7 @@ def test_the_estimate_is_within_10_percent_of_the_peak(case: Case, tmp_path: Pat
     total = sum(parts(found).values())
     print(f"estimated {total / 2**20:.1f} MiB, measured {measured / 2**20:.1f} MiB: {total / measured - 1:+.1%}")
     assert total == pytest.approx(measured, rel=0.1)
+
+
+def test_the_same_models_have_two_matrices() -> None:
+    assert TWO_MATRICES == _TWO_MATRICES
