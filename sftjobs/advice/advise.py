@@ -142,14 +142,12 @@ def _on_gpus(
     shape: ModelShape, data: Data, run: Run, setup: Setup, found: Placement, cluster: Cluster, price: Price | None
 ) -> Iterator[Advice]:
     gpu = cluster.gpu
-    room = f"{gpu.memory_gib:g} GiB of a {gpu.name}"
+    room = f"{gpu.usable / GIB:.0f} of {gpu.memory_gib:g} GiB of {gpu.name} are usable"
     fits = "the least that fits" if found.fits else "NOT enough: take a smaller model, or more or larger GPUs"
     yield Advice("resources.train", found.where, fits, "the estimate below")
     yield Advice("train.zero", found.engine, _why_stage(found), "Rajbhandari et al. 2020, arXiv 1910.02054")
     listed = " + ".join(f"{part} {size / GIB:.1f}" for part, size in found.parts.items() if size)
-    yield Advice(
-        "memory per GPU", f"{found.total / GIB:.1f} GiB", f"{listed}; {room} are usable to 90 %", "docs/advice.md"
-    )
+    yield Advice("memory per GPU", f"{found.total / GIB:.1f} GiB", f"{listed}; {room}", "docs/advice.md")
     largest = sizes.largest(cluster, setup)
     reason = f"a larger model helps more than a better method or more data of the same kind; up to {largest} fits here"
     if largest is not None:
