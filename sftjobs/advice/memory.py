@@ -154,8 +154,9 @@ def _weights(case: Training) -> int:
 def _optimizer(case: Training) -> int:
     if case.offload != "none":
         return 0
-    # ZeRO updates a float32 copy of its part of the weights, also where the weights are float32.
-    return round((12 if case.mixed or case.stage else 8) * case.trainable * _share(case, 1))
+    # ZeRO updates a float32 copy of its part of the weights; where it divides float32 weights, that part is the copy.
+    copy = case.mixed or case.stage in (1, 2)
+    return round((12 if copy else 8) * case.trainable * _share(case, 1))
 
 
 def _gradients(case: Training) -> tuple[int, int, int]:

@@ -76,6 +76,13 @@ def test_gpt_3_with_lora_is_its_weights() -> None:
     assert sum(found.values()) == pytest.approx(350e9, rel=0.01)
 
 
+def test_zero_with_float32_weights() -> None:
+    """Stages 1 and 2 have a float32 copy of the part that a rank updates; in stage 3 that part is the weights."""
+    each = {stage: states(full(mixed=False, ranks=8, stage=stage)) for stage in (1, 2, 3)}
+    sizes = {stage: sum(found.values()) / LLAMA_7B.parameters for stage, found in each.items()}
+    assert sizes == pytest.approx({1: 4 + 4 + 12 / 8, 2: 4 + (4 + 12) / 8, 3: 16 / 8})
+
+
 def test_the_largest_moment_counts() -> None:
     """With few tokens gradients are the peak, with many activations; never both in full."""
     few, many = full(mixed=False), full(rows=8, mixed=False)
