@@ -27,15 +27,20 @@ def bfloat16_attention(model: PreTrainedModel | PeftModel, pairs: int) -> Iterat
     """
     base = model.get_base_model() if isinstance(model, PeftModel) else model
     assert isinstance(base, PreTrainedModel)
-    before = base.config._attn_implementation
-    if before != "sdpa" or not usable() or kept(base.config, pairs) > MAX_BYTES:
+    if not is_chosen(base.config, pairs):
         yield
         return
+    before = base.config._attn_implementation
     base.set_attn_implementation("eager")
     try:
         yield
     finally:
         base.set_attn_implementation(before)
+
+
+def is_chosen(config: PretrainedConfig, pairs: int) -> bool:
+    """Whether plain products are what a model with this config attends by, for so many pairs of tokens."""
+    return config._attn_implementation == "sdpa" and usable() and kept(config, pairs) <= MAX_BYTES
 
 
 def kept(config: PretrainedConfig, pairs: int) -> int:

@@ -1,7 +1,7 @@
 """What a training needs of memory, by part; and what to change if there was not enough.
 
 The estimate is printed before the first step: a process that the kernel kills for memory leaves nothing but its log.
-It is for decoders with gated MLPs and attention that keeps no scores; others are of the same order.
+Its formula is `sftjobs.advice.memory`.
 """
 
 import ctypes
@@ -11,26 +11,27 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 from transformers import PretrainedConfig
 
+from jobs.lm import bfloat16_attention
 from jobs.lm.layout import Sequences
 from jobs.lm.prefix import Layouts
 from jobs.train.examples import TrainingSet
-from jobs.train.parallel.memory import Sizes, zero_parts
 from jobs.train.trainer import SftTrainer
+from sftjobs.advice.memory import CHUNK, CHUNK_ON_GPU, Training, parts, total
+from sftjobs.advice.need import Setup, beside
+from sftjobs.advice.shape import ModelShape
 from sftjobs.errors import DataError
-from sftjobs.plan.configs import TrainConfig, ZeroConfig
+from sftjobs.plan.configs import TrainConfig
 from sftjobs.program import Program
+from sftjobs.spec.zero_rules import NOT_SHARED
 
 GIB = 2**30
-WORKING = 1.4
-"""What is kept for the backward pass, and beside it what that pass works with. Measured with a model of 135 million
-parameters on a CPU with tcmalloc: peaks were 2 to 8 % above whole estimates (all weights; adapter, micro batch 16)."""
 ROOM = 1.2
 """The share of the estimate that is asked for: it is no more exact than that."""
 RANK = 16
@@ -45,111 +46,72 @@ _SIGNS = (
 )
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What decides about memory; sizes of one rank."""
-
-    weights: int
-    """Bytes."""
-    trainable: int
-    """Parameters, float32."""
-    layers: int
-    hidden: int
-    inner: int
-    """Width of the MLP."""
-    vocabulary: int
-    encoded: int
-    """Tokens of the largest micro batch, padding included."""
-    scored: int
-    """Its positions with logits."""
-    masked: int
-    """Entries of its dense mask."""
-    frozen: bool
-    """Whether the model's own weights are frozen below an adapter."""
-    bfloat16: bool
-    ranks: int
-    other: int
-    """Bytes: libraries, data and the rest of the process; 0 on a GPU."""
-    parameters: int = 0
-    """All of them; known with `zero`."""
-    zero: ZeroConfig | None = None
-    on_gpu: bool = False
-
-
-def parts(shape: Shape) -> dict[str, int]:
-    """Bytes by part.
-
-    Kept for the backward pass of a layer and token are the inputs of both norms, of all projections and of attention
-    (queries, keys and values of full width, output): 11 times the hidden size, 9 with frozen norms, and of a gated MLP
-    four times the inner size. Logits exist twice, as they are and as gradient, in the number format of the products.
-    AdamW has two moments (Loshchilov and Hutter 2019); with several ranks gradients are held in buckets as well.
-    """
-    norms = (4 if shape.frozen else 6) * shape.hidden
-    products = 5 * shape.hidden + 4 * shape.inner
-    # With autocast the residual stream stays float32; one more copy of it is made for the products.
-    kept = 2 * products + 4 * (norms + shape.hidden) if shape.bfloat16 else 4 * (norms + products)
-    return {
-        **_state(shape),
-        "activations": int(WORKING * kept * shape.layers * shape.encoded) + 4 * shape.masked,
-        "logits": (4 if shape.bfloat16 else 8) * shape.scored * shape.vocabulary,
-        "libraries and data": shape.other,
-    }
-
-
-def _state(shape: Shape) -> dict[str, int]:
-    if shape.zero is not None:
-        sizes = Sizes(shape.parameters, shape.trainable, shape.ranks, shape.bfloat16, shape.on_gpu)
-        return zero_parts(shape.zero, sizes)
-    copies = 2 * shape.trainable if shape.bfloat16 else 0  # autocast keeps what it has rounded until the step's end
-    return {
-        "weights": shape.weights + copies,
-        "gradients": 4 * shape.trainable * (2 if shape.ranks > 1 else 1),
-        "optimizer": 8 * shape.trainable,
-    }
-
-
 class Memory:
     """Turns a lack of memory into a message with figures."""
 
     def __init__(self, program: Program, config: TrainConfig) -> None:
         self._program = program
         self._config = config
-        self._shape: Shape | None = None
+        self._case: Training | None = None
         self._examples: TrainingSet | None = None
         self._layouts: Layouts | None = None
+        # Before the model is opened: its files may be mapped into memory and be there in part only.
+        self._beside_tensors = resident() if config.device == "cpu" else 0
+        self._score_bytes = 0.0
+        """Of a pair of tokens that look at each other, over all heads and layers."""
         self.trainer: SftTrainer | None = None
         """Once there is one."""
 
     def knows(self, model: nn.Module, config: PretrainedConfig, layouts: Layouts, examples: TrainingSet) -> None:
         """Estimate, and print it in one line."""
         self._examples, self._layouts = examples, layouts
-        text = config.get_text_config()
-        # A weight of which this rank holds a part says how large it is.
+        shape = _shape(config.get_text_config())
+        self._score_bytes = self._kept_scores(config, max(examples.lengths))
+        # Under ZeRO a weight of which this rank holds a part says how large it is.
         sizes = [(getattr(value, "ds_numel", value.numel()), value) for value in model.parameters()]
-        weights = sum(size * value.element_size() for size, value in sizes)
-        shape = Shape(
-            weights=weights,
+        full, zero = self._config.method == "full", self._config.zero
+        bfloat16, on_gpu = self._config.precision == "bfloat16", self._config.device == "cuda"
+        case = Training(
+            weights=sum(size * value.element_size() for size, value in sizes),
             trainable=sum(size for size, value in sizes if value.requires_grad),
-            layers=text.num_hidden_layers,
-            hidden=text.hidden_size,
-            inner=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
-            vocabulary=text.vocab_size,
+            layers=shape.layers,
+            hidden=shape.hidden,
+            query_width=shape.query_width,
+            kv_width=shape.kv_width,
+            inner=shape.inner,
+            head_norms=shape.head_norms,
+            vocabulary=shape.vocabulary,
             encoded=0,
             scored=0,
-            masked=0,
-            frozen=self._config.method != "full",
-            bfloat16=self._config.precision == "bfloat16",
+            frozen=not full,
+            bfloat16=bfloat16,
             ranks=self._config.world_size,
-            other=max(0, resident() - sum(value.numel() * value.element_size() for _, value in sizes))
-            if self._config.device == "cpu"
-            else 0,
-            parameters=sum(size for size, _ in sizes),
-            zero=self._config.zero,
-            on_gpu=self._config.device == "cuda",
+            beside=beside(shape, self._setup()),
+            head=shape.embedding if full else 0,
+            tied=shape.tied,
+            accumulated=self._config.gradient_accumulation_steps > 1,
+            chunk=CHUNK_ON_GPU if on_gpu else CHUNK,
+            mixed=zero is not None and bfloat16,
+            stage=zero.stage if zero else 0,
+            offload=zero.offload if zero and on_gpu else "none",  # on a CPU it is the same memory
+            other=self._beside_tensors,
         )
-        self._shape = self._with_batch(shape, self._config.micro_batch_size, None)
+        self._case = self._with_batch(case, self._config.micro_batch_size, None)
         if self._program.rank == 0:
-            print(f"memory of a rank, estimated: {self._breakdown(self._shape)}", flush=True)
+            print(f"memory of a rank, estimated: {self._breakdown(self._case)}", flush=True)
+
+    def _setup(self) -> Setup:
+        config, lora = self._config, self._config.lora
+        if lora is None:
+            return Setup(config.method, config.precision)
+        return Setup(config.method, config.precision, rank=lora.rank, target=lora.target, dropout=lora.dropout)
+
+    def _kept_scores(self, config: PretrainedConfig, longest: int) -> float:
+        """Where attention is computed by plain products, see jobs/lm/bfloat16_attention.py."""
+        if self._config.precision != "bfloat16" or self._config.device != "cpu":
+            return 0.0
+        pairs = self._config.micro_batch_size * longest**2
+        return bfloat16_attention.kept(config, pairs) / pairs if bfloat16_attention.is_chosen(config, pairs) else 0.0
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -164,7 +126,7 @@ class Memory:
     def _message(self, error: BaseException) -> str:
         first = str(_lacking(error) or error).strip().splitlines()[0][:300] or type(error).__name__
         peak = f"at most {self._peak() / GIB:.2f} GiB were in use"
-        if self._shape is None:
+        if self._case is None:
             weights = sum(path.stat().st_size for path in self._program.input("model").glob("*.safetensors"))
             return (
                 f"out of memory while the model was opened ({first}); {peak}, its files have {weights / GIB:.2f} GiB. "
@@ -173,8 +135,8 @@ class Memory:
         changes = self._changes()
         listed = "; ".join(f"{what} (about {saved / GIB:.2g} GiB less)" for what, saved in changes)
         return (
-            f"out of memory{self._place()} ({first}). Estimated: {self._breakdown(self._shape)}; {peak}. "
-            f"What needs less: {listed + '; or ' if listed else ''}{self._more(self._total(self._shape))}"
+            f"out of memory{self._place()} ({first}). Estimated: {self._breakdown(self._case)}; {peak}. "
+            f"What needs less: {listed + '; or ' if listed else ''}{self._more(total(self._case))}"
         )
 
     def _place(self) -> str:
@@ -187,37 +149,37 @@ class Memory:
             f"{largest.batch.encoded:,} tokens"
         )
 
-    def _breakdown(self, shape: Shape) -> str:
-        listed = " + ".join(f"{name} {size / GIB:.2f}" for name, size in parts(shape).items() if size)
+    def _breakdown(self, case: Training) -> str:
+        listed = " + ".join(f"{name} {size / GIB:.2f}" for name, size in parts(case).items() if size)
         size = self._config.micro_batch_size
         return (
-            f"{self._total(shape) / GIB:.2f} GiB = {listed}, for a micro batch of the {size} longest examples "
-            f"({shape.encoded:,} tokens, {shape.scored:,} with logits)"
+            f"{total(case) / GIB:.2f} GiB = {listed}, for a micro batch of the {size} longest examples "
+            f"({case.encoded:,} tokens, {case.scored:,} with logits)"
         )
 
     def _changes(self) -> list[tuple[str, int]]:
         """At most three, the one that saves most first."""
-        shape, config = self._shape, self._config
-        assert shape is not None and self._examples is not None
-        others: list[tuple[str, Shape]] = []
+        case, config = self._case, self._config
+        assert case is not None and self._examples is not None
+        others: list[tuple[str, Training]] = []
         if config.micro_batch_size > 1:
             half = config.micro_batch_size // 2
-            others.append((f"train.micro_batch_size: {half}", self._with_batch(shape, half, None)))
+            others.append((f"train.micro_batch_size: {half}", self._with_batch(case, half, None)))
         longest = max(self._examples.lengths)
         tokens = max(1, longest // 2)
         over = sum(length > tokens for length in self._examples.lengths)
         if over < len(self._examples.lengths):
             what = f"data.max_tokens: {tokens}, which {over:,} of {len(self._examples.lengths):,} examples exceed"
-            others.append((what, self._with_batch(shape, config.micro_batch_size, tokens)))
+            others.append((what, self._with_batch(case, config.micro_batch_size, tokens)))
         if config.method == "full":
-            adapter = RANK * shape.layers * (8 * shape.hidden + 3 * (shape.hidden + shape.inner))
-            others.append(("train.method: lora", replace(shape, trainable=adapter, frozen=True)))
-        if shape.ranks > 1 and (config.zero is None or config.zero.stage < 3):
-            others.append(("train.zero.stage: 3", replace(shape, zero=ZeroConfig(stage=3))))
+            adapter = RANK * case.layers * (8 * case.hidden + 3 * (case.hidden + case.inner))
+            others.append(("train.method: lora", replace(case, trainable=adapter, frozen=True, head=0)))
+        if case.ranks > 1 and case.stage < 3 and config.method not in NOT_SHARED:
+            others.append(("train.zero.stage: 3", replace(case, stage=3, mixed=case.bfloat16)))
         if config.precision == "float32":
-            weights = shape.weights // 2 if shape.frozen else shape.weights
-            others.append(("train.precision: bfloat16", replace(shape, bfloat16=True, weights=weights)))
-        saved = [(what, self._total(shape) - self._total(other)) for what, other in others]
+            weights = case.weights // 2 if case.frozen else case.weights
+            others.append(("train.precision: bfloat16", replace(case, bfloat16=True, weights=weights)))
+        saved = [(what, total(case) - total(other)) for what, other in others]
         return sorted((one for one in saved if one[1] > 0), key=lambda one: -one[1])[:3]
 
     def _more(self, needed: int) -> str:
@@ -227,7 +189,7 @@ class Memory:
         now = self._program.plan.resources.memory_gib
         return f"resources.train.memory_gib: {max(gib, now + 1)} instead of {now}"
 
-    def _with_batch(self, shape: Shape, size: int, max_tokens: int | None) -> Shape:
+    def _with_batch(self, case: Training, size: int, max_tokens: int | None) -> Training:
         """With the largest micro batch: that of the longest examples."""
         examples, layouts = self._examples, self._layouts
         assert examples is not None and layouts is not None
@@ -240,15 +202,21 @@ class Memory:
             )
         )
         masked = sum(value.numel() for value in batch.inputs.values() if value.dim() == 4)
-        return replace(shape, encoded=batch.encoded, scored=len(batch.positions), masked=masked)
-
-    def _total(self, shape: Shape) -> int:
-        return sum(parts(shape).values())
+        ids = batch.inputs["input_ids"]
+        assert isinstance(ids, torch.Tensor)
+        scores = int(self._score_bytes * ids.shape[0] * ids.shape[1] ** 2)
+        return replace(case, encoded=batch.encoded, scored=len(batch.positions), masked=masked, scores=scores)
 
     def _peak(self) -> int:
         if self._config.device == "cuda":
             return torch.cuda.max_memory_allocated()
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _shape(config: PretrainedConfig) -> ModelShape:
+    """Sizes by the names that transformers gives to those of every architecture."""
+    names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")
+    return ModelShape.of({**config.to_dict(), **{name: getattr(config, name) for name in names}})
 
 
 def is_out_of_memory(error: BaseException) -> bool:

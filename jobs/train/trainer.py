@@ -82,6 +82,7 @@ class SftTrainer(Trainer):
         self.optimizer = self.optimizer or self._own_optimizer
         made: Optimizer = super().create_optimizer(model)  # type: ignore[no-untyped-call]
         return made
+
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
         given = optimizer or self.optimizer
         assert given is not None

@@ -8,6 +8,7 @@ import click
 
 from sftjobs.cli.options import RUN_FILE
 from sftjobs.cli.output import OUTPUT, console, show_json
+from sftjobs.cli.release_options import CLUSTER
 
 if TYPE_CHECKING:
     from sftjobs.cli.context import Planned
@@ -18,18 +19,23 @@ if TYPE_CHECKING:
 @RUN_FILE
 @click.option("--show", type=click.IntRange(min=0), default=3, show_default=True, help="Rendered examples to show.")
 @click.option("--resolved", is_flag=True, help="Also print run.yaml with every default filled in.")
+@CLUSTER
 @OUTPUT
-def command(file: Path, show: int, resolved: bool, form: str) -> None:
+def command(file: Path, show: int, resolved: bool, cluster_file: Path | None, form: str) -> None:
     """Show every problem of run.yaml, the prompt and the data at once, and what would be trained.
 
-    Renders a few examples with the trained tokens marked, counts tokens and labels, and gives advice with reasons.
-    Writes nothing. Exit code 10 if there is a problem.
+    Renders a few examples with the trained tokens marked, counts tokens and labels, and gives advice with reasons:
+    method, batch, precision, memory, time. With --cluster it is for the GPUs that the file's block gpu describes, and
+    says what they cost. Writes nothing. Exit code 10 if there is a problem.
     """
     from dataclasses import asdict
 
+    from sftjobs.cli.check_advice import show_advice, training_advice
     from sftjobs.cli.check_view import show_answer
     from sftjobs.cli.context import plan_loaded, store_spec
     from sftjobs.errors import SpecError
+    from sftjobs.spec.cluster import ClusterSpec
+    from sftjobs.spec.cluster_load import load_cluster
     from sftjobs.spec.load import load
     from sftjobs.store.open import open_store
 
@@ -40,6 +46,7 @@ def command(file: Path, show: int, resolved: bool, form: str) -> None:
             show_json({"problems": [{**asdict(problem), "column": None} for problem in error.problems]})
             sys.exit(10)
         raise
+    cluster = load_cluster(cluster_file) if cluster_file else ClusterSpec()
     out, progress = console(), console(stderr=True)
     if form == "text":
         out.print(f"{file}: no problem in run.yaml and the prompt")
@@ -47,6 +54,9 @@ def command(file: Path, show: int, resolved: bool, form: str) -> None:
     with progress.status("reading the data"):
         answer = _ask(planned, show)
     answer["lint"] = _lint(loaded, answer.pop("facts", None))
+    rows, notes = training_advice(planned, answer["tables"], _model_folder(planned), cluster)
+    answer["training"] = rows
+    answer["notes"] += notes
     if form == "json":
         show_json(answer)
     else:
@@ -55,6 +65,8 @@ def command(file: Path, show: int, resolved: bool, form: str) -> None:
 
             out.print(render_spec(planned.spec))
         show_answer(answer, out)
+        if not answer["problems"]:
+            show_advice(rows, out)
     sys.exit(10 if answer["problems"] else 0)
 
 

@@ -14,6 +14,7 @@ from sftjobs.errors import SftError
 VERBS: dict[str, str] = {
     "init": "Write a commented run.yaml, a prompt file and sample data to start from.",
     "check": "Show every problem of run.yaml at once, and what would be trained.",
+    "sizes": "Show which model sizes fit the GPUs, with each method.",
     "plan": "Print stages, keys, what is cached and the derived numbers; runs nothing.",
     "run": "Run the chain: data, train, eval, report.",
     "push": "Upload local inputs to the store and write a self-contained run.yaml.",

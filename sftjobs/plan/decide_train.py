@@ -3,6 +3,7 @@
 import math
 from typing import Any, cast
 
+from sftjobs.advice import choices
 from sftjobs.plan.arithmetic import optimizer_steps
 from sftjobs.plan.configs import (
     DataCounts,
@@ -18,8 +19,6 @@ from sftjobs.plan.sampler import GENERAL, Mixture
 from sftjobs.plan.types import Resources
 from sftjobs.spec.train import LORA_FAMILY, PROMPT_LEARNING, MethodName
 
-FULL_FROM_EXAMPLES = 1_000_000
-"""Zhang et al., "When Scaling Meets LLM Finetuning" (arXiv 2402.17193): full tuning pays at around a million."""
 RATE_OF_NETWORK = 1e-3
 """Of a network that makes virtual tokens (docs/methods.md has what was measured)."""
 LEARNING_RATE: dict[MethodName, float] = {
@@ -40,7 +39,6 @@ CYCLES = 4
 """Of PeriodicLoRA; a last part of a training as short as a quarter still learns."""
 MICRO_BATCH_CPU = 16
 MICRO_BATCH_GPU = 8
-MAX_AUTO_BATCH = 256
 TOKENS_PER_MICRO_BATCH = 4096
 """Of the longest examples: bounds the memory of a forward pass."""
 DEV_LOOKS = 10
@@ -128,8 +126,8 @@ def _warmup_steps(steps: int, share: float) -> int:
 def _method(wanted: Any, examples: int, reasons: Reasons) -> MethodName:
     if wanted != "auto":
         return cast(MethodName, wanted)
-    method: MethodName = "full" if examples >= FULL_FROM_EXAMPLES else "lora"
-    reasons["method"] = f"{examples:,} training examples: full tuning pays from about {FULL_FROM_EXAMPLES:,}"
+    method, reason, source = choices.method(examples)
+    reasons["method"] = f"{reason} ({source})"
     return method
 
 
@@ -153,8 +151,8 @@ def _batch(
     before = config["prompt_learning"]["virtual_tokens"] if config["method"] in PROMPT_LEARNING else None
     default_micro = _largest_micro_batch(resources, counts, before)
     if wanted_global == "auto" and wanted_micro == "auto":
-        target = max(world, min(MAX_AUTO_BATCH, _power_of_two(math.isqrt(max(1, examples)))))
-        micro = max(1, min(_power_of_two(default_micro), target // world))
+        target = max(world, choices.global_batch(examples))
+        micro = max(1, min(choices.power_of_two(default_micro), target // world))
         accumulation = max(1, target // (micro * world))
         batch = micro * accumulation * world
         reasons["global_batch_size"] = f"{batch} for {examples:,} examples: the power of two below the square root"
@@ -227,11 +225,6 @@ def max_new_tokens(wanted: Any, counts: DataCounts, reasons: Reasons) -> int:
     longest = counts.longest_answer_tokens
     reasons["max_new_tokens"] = f"longest expected answer ({longest}) + {SPARE_TOKENS}"
     return longest + SPARE_TOKENS
-
-
-def _power_of_two(number: int) -> int:
-    """The largest power of two that is not above `number`."""
-    return 1 << (max(1, number).bit_length() - 1)
 
 
 def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, draws: Draws, all_steps: int) -> str:

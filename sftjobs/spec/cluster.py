@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 
 from sftjobs import __version__
 from sftjobs.model import Document
+from sftjobs.spec.gpu import GpuSpec
 from sftjobs.spec.secret import FromEnv
 
 
@@ -304,6 +305,8 @@ class ClusterSpec(Document):
     """Finished stage Jobs stay visible for so long. Nothing is lost with them."""
     gpu_hours: Annotated[float, Field(gt=0)] | None = None
     """Ceiling of one run over all its attempts: GPUs x hours. Beyond it stages save, stop and the run fails."""
+    gpu: GpuSpec | None = None
+    """What GPUs there are and what they cost, for advice."""
     webhook: WebhookSpec = WebhookSpec()
     """Told when the run has ended."""
 

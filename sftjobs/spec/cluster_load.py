@@ -36,6 +36,9 @@ def cluster_problems(spec: ClusterSpec, source: Source) -> list[Problem]:
         found.append(source.problem(("node_cache",), "give exactly one of host_path and claim"))
     if hook.url is not None and hook.url_from is not None:
         found.append(source.problem(("webhook",), "give url or url_from, not both"))
+    if spec.gpu is not None and spec.gpu.kind() is None:
+        near = "give gpu.memory_gib, or a name of docs/advice.md"
+        found.append(source.problem(("gpu",), f"the memory of {spec.gpu.name or 'the GPUs'} is not known; {near}"))
     if spec.queue is None and spec.queue_priority is not None:
         found.append(source.problem(("queue_priority",), "means nothing without queue"))
     return found

@@ -1,8 +1,8 @@
-"""Start-up of the CLI and the spec part of `check` on a run of 1,000 examples.
+"""Start-up of the CLI, the spec part of `check` on a run of 1,000 examples, and a plan for 512 nodes of 8 GPUs.
 
     python tests/bench/bench_cli.py
 
-Best of 5, wall and user+sys seconds. Goals: `--help` < 0.3 s; loading a spec < 1 s.
+Best of 5, wall and user+sys seconds. Goals: `--help` < 0.3 s; loading a spec < 1 s; a plan < 2 s.
 """
 
 import json
@@ -24,6 +24,7 @@ data:
   tasks: {t: {path: train.jsonl}}
   held_out: {fraction: 0.2}
 """
+MANY = RUN + "resources: {train: {nodes: 512, gpus_per_node: 8}}\n"
 LOAD = "from pathlib import Path; from sftjobs.spec.load import load; load(Path('run.yaml'))"
 
 
@@ -49,10 +50,13 @@ def main() -> None:
         lines = [json.dumps({"text": f"message {i}", "label": "ab"[i % 2]}) for i in range(1000)]
         (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
         (folder / "run.yaml").write_text(RUN)
+        (folder / "many.yaml").write_text(MANY)
         sftjobs = str(Path(sys.executable).with_name("sftjobs"))
         for what, command in (
             ("sftjobs --help", [sftjobs, "--help"]),
             ("load run.yaml, 1,000 examples", [sys.executable, "-c", LOAD]),
+            ("plan, 512 nodes x 8 GPUs", [sftjobs, "plan", "many.yaml"]),
+            ("its objects (-o yaml)", [sftjobs, "plan", "many.yaml", "-o", "yaml"]),
         ):
             wall, cpu = best_of_5(command, folder)
             print(f"{what:32} {wall:.2f} s wall, {cpu:.2f} s user+sys")

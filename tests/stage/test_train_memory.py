@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from jobs.train.memory import Shape, is_out_of_memory, parts
+from jobs.train.memory import is_out_of_memory
 from sftjobs.names import Exit
 from tests.support.program_runner import REPOSITORY, environment, stage_plan
 from tests.support.tiny import tiny_model
@@ -81,25 +81,3 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     wrapped.__cause__ = OSError(12, "Cannot allocate memory")
     assert is_out_of_memory(wrapped)
     assert caught.value is not None
-
-
-def test_an_adapter_needs_less() -> None:
-    """Of a model of 7 billion parameters in the sizes of Llama 2."""
-    whole = Shape(
-        weights=4 * 6_738_415_616,
-        trainable=6_738_415_616,
-        layers=32,
-        hidden=4096,
-        inner=11008,
-        vocabulary=32000,
-        encoded=4096,
-        scored=400,
-        masked=0,
-        frozen=False,
-        bfloat16=False,
-        ranks=1,
-        other=0,
-    )
-    found = parts(whole)
-    assert found["weights"] + found["gradients"] + found["optimizer"] == 16 * 6_738_415_616
-    assert found["logits"] == 2 * 4 * 400 * 32000

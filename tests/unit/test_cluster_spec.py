@@ -102,3 +102,11 @@ def test_no_yaml_and_no_file(tmp_path: Path) -> None:
     assert found.startswith("cluster.yaml:")
     with pytest.raises(SpecError, match=r"none\.yaml"):
         load_cluster(tmp_path / "none.yaml")
+
+
+def test_gpus_are_known_by_name_or_described(tmp_path: Path) -> None:
+    assert messages(tmp_path, "gpu: {name: H100, per_node: 4, price_per_hour: 2.5}\n") == []
+    assert messages(tmp_path, "gpu: {name: MI300X, memory_gib: 192}\n") == []
+    unknown = "the memory of MI300X is not known; give gpu.memory_gib, or a name of docs/advice.md"
+    assert messages(tmp_path, "gpu: {name: MI300X}\n") == [f"cluster.yaml:1: gpu: {unknown}"]
+    assert "the memory of the GPUs is not known" in messages(tmp_path, "gpu: {per_node: 4}\n")[0]

@@ -7,16 +7,13 @@ LoRA+ without a word.
 
 from typing import Any
 
+from sftjobs.advice.memory import BUCKET, LIVE
 from sftjobs.plan.configs import TrainConfig, ZeroConfig
 
 NEVER = 10**9
 """Steps between two lines of DeepSpeed's own log: progress goes through the program contract."""
-BUCKET = 50_000_000
-"""Elements that are reduced or gathered at a time. DeepSpeed's 5e8 would hold 2 GB of float32 for it on every rank."""
 KEPT_WHOLE = 100_000
 """Stage 3: a parameter with fewer elements (norms, biases) is not partitioned."""
-LIVE = 1_000_000_000
-"""Stage 3: elements that may be whole at a time, and the distance to the next use from which one is let go."""
 
 
 def deepspeed_settings(config: TrainConfig) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""Advice as a person asks for it: `sftjobs check`, with and without GPUs, and `sftjobs sizes`."""
+
+import json
+from typing import Any
+
+from sftjobs.names import Exit
+from tests.support.cli_run import CliRun
+
+CLUSTER = "gpu: {name: A100-80GB, per_node: 8, nodes: 2, price_per_hour: 1.8, currency: EUR}\n"
+QWEN = {
+    "model_type": "qwen2", "hidden_size": 3584, "intermediate_size": 18_944, "num_hidden_layers": 28,
+    "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152_064, "tie_word_embeddings": False,
+    "max_position_embeddings": 32_768,
+}  # fmt: skip
+
+
+def with_sizes(sft: CliRun) -> None:
+    """The model has a tokenizer alone; its config.json says that it is a Qwen2.5-7B."""
+    config = sft.folder / "model" / "config.json"
+    config.unlink()
+    config.write_text(json.dumps(QWEN), "utf-8")
+
+
+def advice(sft: CliRun, *options: str) -> dict[str, dict[str, Any]]:
+    return {row["topic"]: row for row in sft("check", "-o", "json", *options).json()["training"]}
+
+
+def test_check_advises_for_the_gpus_of_the_cluster(sft: CliRun) -> None:
+    with_sizes(sft)
+    (sft.folder / "cluster.yaml").write_text(CLUSTER, "utf-8")
+    found = advice(sft, "--cluster", "cluster.yaml")
+    assert found["train.method"]["value"] == "lora" and found["train.method"]["this_run"] == "lora"
+    assert found["train.precision"]["value"] == "bfloat16" and found["train.precision"]["this_run"] == "float32"
+    assert found["resources.train"]["value"] == "1 GPU" and found["resources.train"]["this_run"] == "1 x CPU"
+    assert 14 < float(found["memory per GPU"]["value"].removesuffix(" GiB")) < 25
+    assert found["cost"]["value"].endswith("EUR")
+    text = sft("check", "--cluster", "cluster.yaml")
+    assert text.code == 0 and "none of it is a condition" in text.out
+
+
+def test_check_on_a_cpu_says_what_its_time_is_based_on(sft: CliRun) -> None:
+    with_sizes(sft)
+    assert "measured with SmolLM2-135M" in advice(sft)["time"]["reason"]
+
+
+def test_check_says_what_it_does_not_know(sft: CliRun) -> None:
+    answer = sft("check", "-o", "json").json()
+    assert "train.method" in {row["topic"] for row in answer["training"]}
+    assert any("config.json has no num_hidden_layers" in note for note in answer["notes"])
+
+
+def test_check_on_gpus_that_nobody_described(sft: CliRun) -> None:
+    with_sizes(sft)
+    run = sft.folder / "run.yaml"
+    run.write_text(run.read_text("utf-8") + "resources: {train: {gpus_per_node: 1}}\n", "utf-8")
+    answer = sft("check", "-o", "json").json()
+    assert any("give --cluster with a cluster.yaml that has a block gpu" in note for note in answer["notes"])
+
+
+def test_sizes_of_one_card_and_of_a_node(sft: CliRun) -> None:
+    rows = sft("sizes", "--gpu", "A100-80GB", "--gpus", "8", "-o", "json").json()
+    found = {(row["size"], row["method"]): row for row in rows}
+    assert found["7B", "full"]["fits"] and found["7B", "full"]["zero_stage"] >= 1
+    assert found["7B", "lora"]["gpus"] == 1
+    card = {(row["size"], row["method"]): row for row in sft("sizes", "--gpu-memory", "24", "-o", "json").json()}
+    assert card["7B", "qlora"]["fits"] and not card["72B", "qlora"]["fits"]
+    text = sft("sizes", "--gpu-memory", "24")
+    assert text.out.startswith("1 node x 1 GPU with 24 GiB of 24 GiB")
+    assert "no (" in text.out
+
+
+def test_sizes_of_a_cluster_with_options_over_it(sft: CliRun) -> None:
+    (sft.folder / "cluster.yaml").write_text(CLUSTER, "utf-8")
+    assert sft("sizes", "--cluster", "cluster.yaml").out.startswith("2 nodes x 8 A100-80GB of 80 GiB")
+    larger = sft("sizes", "--cluster", "cluster.yaml", "--nodes", "64", "--gpu", "H200")
+    assert larger.out.startswith("64 nodes x 8 H200 of 141 GiB")
+
+
+def test_sizes_of_nothing(sft: CliRun) -> None:
+    answer = sft("sizes")
+    assert answer.code == Exit.BAD_CONFIG
+    assert "which GPUs? Give --gpu-memory GIB" in answer.err
+    assert "--gpu ABACUS is not known. Give --gpu-memory GIB" in sft("sizes", "--gpu", "ABACUS").err

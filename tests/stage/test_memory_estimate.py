@@ -1,0 +1,145 @@
+"""The estimate of a training's memory beside the most that torch allocated in two steps of it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback
+
+from jobs.lm import bfloat16_attention
+from jobs.lm.layout import Sequences, padded_batch
+from jobs.lm.layout_cost import _TWO_MATRICES
+from jobs.train.arguments import training_arguments
+from jobs.train.methods import METHODS
+from jobs.train.model import open_for_training, parameter_counts
+from jobs.train.steps import MicroBatch, Step
+from jobs.train.trainer import SftTrainer
+from sftjobs.advice.memory import Training, parts
+from sftjobs.advice.need import Setup, training
+from sftjobs.advice.shape import TWO_MATRICES, ModelShape
+from tests.support.tensor_memory import peak_tensor_bytes
+from tests.support.training import ADAPTERS, train_config
+
+LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 4,
+    "vocab_size": 2000,
+}
+LLAMA |= {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True}
+QWEN2 = {"model_type": "qwen2", "hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 3}
+QWEN2 |= {"vocab_size": 8000, "num_attention_heads": 6, "num_key_value_heads": 2, "tie_word_embeddings": False}
+QWEN3 = {"model_type": "qwen3", "hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 8, "head_dim": 48}
+QWEN3 |= {"vocab_size": 500, "num_attention_heads": 4, "num_key_value_heads": 4, "tie_word_embeddings": False}
+
+
+@dataclass(frozen=True)
+class Case:
+    model: dict[str, Any]
+    method: str
+    precision: str
+    rows: int
+    length: int
+    answer: int
+    """Tokens with loss of each row."""
+    micro_batches: int = 1
+    lora: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = [
+    Case(LLAMA, "full", "float32", 4, 32, 8),  # most at the end of the backward pass
+    Case(LLAMA, "full", "float32", 16, 128, 8),  # most at its start
+    Case(LLAMA, "full", "bfloat16", 8, 128, 32),  # most in the loss
+    Case(LLAMA, "lora", "float32", 8, 128, 32),
+    Case(LLAMA, "lora", "bfloat16", 8, 128, 32),
+    Case(LLAMA, "dora", "float32", 8, 128, 32),
+    Case(QWEN2, "full", "float32", 8, 64, 32),
+    Case(QWEN2, "full", "float32", 4, 64, 8, micro_batches=3),
+    Case(QWEN2, "full", "bfloat16", 8, 64, 8),
+    Case(QWEN2, "lora", "float32", 4, 64, 64),
+    Case(QWEN2, "rslora", "bfloat16", 4, 64, 64, lora={"rank": 64}),
+    Case(QWEN3, "full", "float32", 8, 64, 4),
+    Case(QWEN3, "lora_plus", "float32", 8, 128, 4, lora={"target": "attention"}),
+    Case(QWEN3, "lora", "float32", 8, 128, 4, lora={"dropout": 0.1}),
+    Case(QWEN3, "dora", "bfloat16", 8, 64, 4, micro_batches=2),
+]
+
+
+class Again(Dataset[Step]):
+    """The same step twice: the optimizer's state exists from the first one's end on."""
+
+    def __init__(self, step: Step, length: int) -> None:
+        self.step = step
+        self.examples = type("Examples", (), {"lengths": [length]})()
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, number: int) -> Step:
+        return self.step
+
+
+def trainer_of(case: Case, folder: Path) -> SftTrainer:
+    """A random model of that shape, about to be trained on random tokens."""
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**case.model)).save_pretrained(folder)
+    adapter = ADAPTERS.get(case.method)
+    lora = adapter and adapter.model_copy(update={"rank": 16, **case.lora})
+    config = train_config(case.method, precision=case.precision, micro_batch_size=case.rows, lora=lora)
+    config = config.model_copy(update={"steps": 2})
+    model = open_for_training(folder, config)
+    ids = torch.randint(3, case.model["vocab_size"], (case.rows, case.length)).tolist()
+    labels = [[-100] * (case.length - case.answer) + row[-case.answer :] for row in ids]
+    micro = MicroBatch(padded_batch(Sequences(ids, labels), 0), list(range(case.rows)), case.rows * case.length)
+    step = Step(0, [micro] * case.micro_batches, case.rows * case.answer * case.micro_batches, 1)
+    steps: Any = Again(step, case.length)
+    optimizer = METHODS[config.method].optimizer(model, config)
+    trainer = SftTrainer(model, training_arguments(config, folder), steps, 0, optimizer)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def estimated(case: Case) -> Training:
+    shape = ModelShape.of(case.model)
+    tokens = {"encoded": case.rows * case.length, "scored": case.rows * case.answer}
+    found = training(
+        shape, Setup(case.method, case.precision, accumulated=case.micro_batches > 1, **tokens, **case.lora)
+    )
+    if case.precision == "float32" or not bfloat16_attention.usable():
+        return found
+    pairs = case.rows * case.length**2  # on this processor plain products keep the probabilities
+    kept = bfloat16_attention.BYTES * pairs * shape.heads * shape.layers
+    return Training(**{**vars(found), "scores": kept})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def caches_are_filled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The first training of a process leaves some allocations behind that are not its own."""
+    trainer = trainer_of(Case(LLAMA, "lora", "float32", 2, 16, 4), tmp_path_factory.mktemp("first"))
+    peak_tensor_bytes(trainer.train)
+
+
+@pytest.mark.parametrize(
+    "case",
+    CASES,
+    ids=lambda case: f"{case.model['model_type']}-{case.method}-{case.precision}-{case.rows}x{case.length}",
+)
+def test_the_estimate_is_within_10_percent_of_the_peak(case: Case, tmp_path: Path) -> None:
+    trainer = trainer_of(case, tmp_path)
+    found = estimated(case)
+    assert trainer.model is not None
+    assert found.trainable == pytest.approx(parameter_counts(trainer.model)[0], rel=2e-3), "biases are not counted"
+    weights = sum(value.numel() * value.element_size() for value in trainer.model.parameters())
+    assert found.weights == pytest.approx(weights, rel=2e-3)
+    measured = weights + peak_tensor_bytes(trainer.train)
+    total = sum(parts(found).values())
+    print(f"estimated {total / 2**20:.1f} MiB, measured {measured / 2**20:.1f} MiB: {total / measured - 1:+.1%}")
+    assert total == pytest.approx(measured, rel=0.1)
+
+
+def test_the_same_models_have_two_matrices() -> None:
+    assert TWO_MATRICES == _TWO_MATRICES
