@@ -19,6 +19,7 @@ WITHOUT_EFFECT = {
     "sftjobs.lint.facts",
     "sftjobs.plan.configs",  # its values are in the key
     "sftjobs.plan.mixture",  # a table for people
+    "sftjobs.spec.zero_rules",  # what a message suggests
     "sftjobs.spec.clean",  # types of what is in the key
     "sftjobs.spec.data",
     "sftjobs.spec.input_places",  # names of inputs
