@@ -28,7 +28,7 @@ def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(edge)
     try:
-        if not edge.over or trainer.parallel.lays_weights_out:
+        if not edge.over or trainer.parallel.restores_late:
             trainer.train()
         # Of a training that was stopped after its last step, only this look is left.
         if not edge.look_if_due():

@@ -25,6 +25,9 @@ STOPPED = (
     Variant("full", "ZeRO-2", 4, 2),
     Variant("full", "ZeRO-3", 4, 2),
 )
+LATE = STOPPED[4]
+"""Also stopped in its last step: no step is left then, and the weights have to come from the checkpoint all the same."""
+STOPPED_LATE, RESUMED_LATE = "stopped in the last step", "resumed after the last step"
 OTHER_ENGINE, OTHER_RANKS = "checkpoint of another engine", "checkpoint of another number of ranks"
 
 
@@ -47,6 +50,8 @@ def cases(world: World, ranks: int) -> dict[str, Case]:
     for variant in [one for one in STOPPED if one.ranks == ranks]:
         found[undisturbed(variant)] = Case(config(variant), world.inputs())
         found[stopped(variant)] = Case(config(variant), world.inputs(), term_rank=1, term_step=STOP)
+    if ranks == LATE.ranks:
+        found[STOPPED_LATE] = Case(config(LATE), world.inputs(), term_rank=1, term_step=STEPS)
     return found
 
 
@@ -61,6 +66,12 @@ def resumed(world: World, done: Mapping[str, Result], ranks: int) -> dict[str, C
         for one in STOPPED
         if one.ranks == ranks
     }
+
+
+def resumed_late(world: World, done: Mapping[str, Result]) -> dict[str, Case]:
+    """After the last step."""
+    saved = done[STOPPED_LATE].outcome.checkpoints / names.step_folder(STEPS)
+    return {RESUMED_LATE: Case(config(LATE), world.inputs(), resume=saved)}
 
 
 def unfit(world: World, done: Mapping[str, Result], folder: Path) -> dict[str, Case]:

@@ -8,7 +8,7 @@ __all__ = ["Parallel", "Replicated", "parallel_of"]
 
 
 def parallel_of(config: TrainConfig) -> Parallel:
-    """What `config` asks for. Raises SftError if DeepSpeed is asked for and not installed."""
+    """What `config` asks for. Raises DataError if DeepSpeed is asked for and not installed."""
     if config.zero is None:
         return Replicated()
     from jobs.train.parallel.zero import Zero  # DeepSpeed takes seconds to import, and only the train image has it

@@ -21,8 +21,9 @@ class Parallel(ABC):
     """In checkpoints: one that was made in another way is refused."""
     settings: dict[str, Any] | None = None
     """DeepSpeed's config; None without it."""
-    lays_weights_out: bool = False
-    """True if weights exist only once the Trainer has wrapped the model: it has to run even with no step left."""
+    restores_late: bool = False
+    """True if the weights of a checkpoint have their place only once the Trainer has wrapped the model: it has to run even
+    with no step left."""
 
     def open(self, opened: Callable[[], TrainedModel]) -> TrainedModel:
         """What `opened` gives: the base model with what the method adds. Collective."""

@@ -25,17 +25,17 @@ from jobs.train.model import open_for_training
 from jobs.train.parallel import shards
 from jobs.train.parallel.base import Parallel
 from jobs.train.parallel.settings import deepspeed_settings
-from sftjobs.errors import SftError
+from sftjobs.errors import DataError, SftError
 from sftjobs.plan.configs import TrainConfig
 
 
 class Zero(Parallel):
     """Of the stage that `config.zero` names."""
 
-    lays_weights_out = True
+    restores_late = True
 
     def __init__(self, config: TrainConfig) -> None:
-        """Raises SftError if DeepSpeed is not installed."""
+        """Raises DataError if DeepSpeed is not installed."""
         assert config.zero is not None
         _prepare_deepspeed(config)
         self._config = config
@@ -135,7 +135,7 @@ def _inner(optimizer: Optimizer) -> Any:
 
 def _prepare_deepspeed(config: TrainConfig) -> None:
     if find_spec("deepspeed") is None:
-        raise SftError(
+        raise DataError(
             "train.zero needs DeepSpeed, which is not installed where the training runs: the train image has it; on "
             "a laptop pip install 'sftjobs[train]', or remove train.zero"
         )
