@@ -27,7 +27,7 @@ LEARNING_RATE: dict[MethodName, float] = {
     "dora": 5e-4,
     "lora_plus": 1e-4,
     "periodic_lora": 5e-4,
-    "qlora": 2e-4,
+    "qlora": 5e-4,
     "prompt_tuning": 1e-2,
     "p_tuning": RATE_OF_NETWORK,
     "prefix_tuning": 1e-2,
