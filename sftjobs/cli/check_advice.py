@@ -138,4 +138,5 @@ def _this_run(planned: "Planned", run: Run, rate: float) -> dict[str, str]:
         "train.micro_batch_size": str(run.micro_batch),
         "train.precision": run.precision,
         "resources.train": where,
+        "train.zero": f"stage: {planned.spec.train.zero.stage}",
     }
