@@ -221,7 +221,9 @@ class StepEdge(TrainerCallback):
 
     def _agree(self) -> tuple[bool, bool]:
         """Whether to stop (if any rank was asked to) and whether to save (by the clock of rank 0)."""
-        every_s = max(self._program.plan.operation.checkpoint_every_s, self._save_s / SAVE_SHARE)
+        every_s = self._program.plan.operation.checkpoint_every_s
+        if every_s:  # 0: after every step, whatever it costs
+            every_s = max(every_s, self._save_s / SAVE_SHARE)
         due = time.monotonic() - self._saved_at >= every_s and self._program.may_save
         stop, save = self._votes(self._program.stop_requested, due and self._program.rank == 0)
         return stop, save

@@ -117,6 +117,7 @@ class Operation(Document):
     """How a stage is run. Never part of its key: none of it changes the result."""
 
     checkpoint_every_s: int = 120
+    """0: after every step."""
     hang_after_s: int = 900
     stage_time_s: int = 86_400
     grace_s: int = 120

@@ -1,6 +1,5 @@
 """PeriodicLoRA: cycles of LoRA whose updates go into the weights. What must not change, and what must."""
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 
 ADAPTER_FILE = Path(ADAPTER) / "adapter_model.safetensors"
 DROPOUT = PERIODIC.model_copy(update={"dropout": 0.2})
-
-
-@pytest.fixture(autouse=True)
-def save_as_often_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a look at how long saving takes beside so small a training."""
-    monkeypatch.setattr("jobs.train.edge.SAVE_SHARE", math.inf)
 
 
 def train(base: Path, data: Path, work: Path, method: str = "periodic_lora", **more: Any) -> Outcome:

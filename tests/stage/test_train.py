@@ -1,5 +1,6 @@
 """The train program under its environment contract: equal to the stock Trainer, and repeatable."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -117,10 +118,7 @@ def test_a_stopped_training_ends_with_the_same_bytes(method: str, base: Path, da
     assert resumed.counts == undisturbed.counts
 
 
-def test_checkpoints_by_time_hold_only_what_is_needed(
-    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobs.train.edge.SAVE_SHARE", math.inf)
+def test_checkpoints_by_time_hold_only_what_is_needed(base: Path, data: Path, tmp_path: Path) -> None:
     config = train_config()
     saved = train(config, base, data, tmp_path / "a", operation=Operation(checkpoint_every_s=0))
     folders = sorted(path.name for path in saved.checkpoints.iterdir())
@@ -133,15 +131,23 @@ def test_checkpoints_by_time_hold_only_what_is_needed(
     assert not any(train(config, base, data, tmp_path / "c").checkpoints.iterdir())
 
 
+def test_nothing_is_saved_while_two_checkpoints_wait_for_their_upload(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sftjobs.program.Program.may_save", False)
+    often = Operation(checkpoint_every_s=0)
+    assert not list(train(train_config(), base, data, tmp_path, operation=often).checkpoints.iterdir())
+
+
 def test_saving_by_the_clock_takes_a_small_part_of_the_time(
     base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where it is slow, the interval grows; while two checkpoints wait for their upload, nothing is saved."""
+    """Where a save is slow, the interval grows."""
     monkeypatch.setattr("jobs.train.edge.SAVE_SHARE", 1e-9)
-    often = Operation(checkpoint_every_s=0)
-    assert len(list(train(train_config(), base, data, tmp_path / "a", operation=often).checkpoints.iterdir())) == 1
-    monkeypatch.setattr("sftjobs.program.Program.may_save", False)
-    assert not list(train(train_config(), base, data, tmp_path / "b", operation=often).checkpoints.iterdir())
+    clock = itertools.count(step=2.0)  # every look at it is two seconds later
+    monkeypatch.setattr("jobs.train.edge.time.monotonic", lambda: next(clock))
+    often = Operation(checkpoint_every_s=1)
+    assert len(list(train(train_config(), base, data, tmp_path, operation=often).checkpoints.iterdir())) == 1
 
 
 def test_a_request_to_stop_before_the_first_step_saves_nothing(base: Path, data: Path, tmp_path: Path) -> None:
