@@ -26,7 +26,7 @@ STOPPED = (
     Variant("full", "ZeRO-3", 4, 2),
 )
 LATE = STOPPED[4]
-"""Also stopped in its last step: no step is left then, and the weights have to come from the checkpoint all the same."""
+"""Also stopped in its last step: no step is left then, and the weights come from the checkpoint all the same."""
 STOPPED_LATE, RESUMED_LATE = "stopped in the last step", "resumed after the last step"
 OTHER_ENGINE, OTHER_RANKS = "checkpoint of another engine", "checkpoint of another number of ranks"
 

@@ -67,6 +67,7 @@ def _signal_after(program: Program, case: dict[str, Any], rank: int) -> None:
 
 def _forget_ranks() -> None:
     """The next case meets its ranks anew."""
+    gc.collect()  # as the program does it, where it failed
     if dist.is_initialized():
         dist.destroy_process_group()
     os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
@@ -77,12 +78,16 @@ def _forget_ranks() -> None:
         deepspeed.comm.comm.cdb = None
         groups._release_process_group_references(group=None)
     gc.collect()
-    gc.freeze()  # the train program collects several times; going over all of torch again takes half of a case
 
 
 def main(path: Path) -> None:
     rank = int(os.environ["RANK"])
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # the train program collects several times; going over all of torch again takes half of a case
     for case in json.loads(path.read_text()):
         code, message = one(case, rank)
         end = Path(case["work"]) / f"end-{rank}.json"
