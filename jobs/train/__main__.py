@@ -1,5 +1,7 @@
 """The train stage: load data, render, order, open the model, resume, train, export."""
 
+import gc
+
 import torch.distributed as dist
 
 from jobs.lm.device import planned_device
@@ -33,6 +35,16 @@ from sftjobs.program import Program, main
 
 def run(program: Program) -> None:
     """Train as the plan says; leaves `model/` or `adapter/` or both, counts and the report section of the stage."""
+    train_and_export(program)
+    if dist.is_initialized():
+        # DDP's reducer must be gone first. If it is the last to hold a gloo group, the group is closed while Python's
+        # lock is held, for which a thread of gloo that has just finished the last sum may wait: neither goes on.
+        gc.collect()
+        dist.destroy_process_group()
+
+
+def train_and_export(program: Program) -> None:
+    """`run` up to the point where ranks part."""
     config = TrainConfig.model_validate(program.plan.config)
     check_trackers(program.plan.operation.report_to)
     check_ranks(program.world_size, config.world_size, "were started")
@@ -95,8 +107,6 @@ def run(program: Program) -> None:
     program.write_counts(counted)
     section = report(program, config, counted, examples, edge, layouts, watch)
     program.write_report(program.plan.stage, {**section, "export": recheck.section(renderer.tokenizer)})
-    if dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def training_order(config: TrainConfig, examples: TrainingSet) -> Order:

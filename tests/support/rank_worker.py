@@ -11,7 +11,9 @@ import gc
 import json
 import os
 import signal
+import socket
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from sftjobs.program import Program, Stopped
 def one(case: dict[str, Any], rank: int) -> tuple[int, str]:
     """Exit code and message of this rank."""
     os.environ.update(case["environ"])
+    os.environ["MASTER_PORT"] = _meeting_place(Path(case["work"]) / "port", rank)
     program = Program(dict(os.environ))
     _signal_after(program, case, rank)
     try:
@@ -41,6 +44,19 @@ def one(case: dict[str, Any], rank: int) -> tuple[int, str]:
     finally:
         _forget_ranks()
     return 0, ""
+
+
+def _meeting_place(path: Path, rank: int) -> str:
+    """A free port that rank 0 chooses now: one that was free minutes ago may be taken."""
+    if rank == 0:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            chosen = str(probe.getsockname()[1])
+        path.with_suffix(".new").write_text(chosen)
+        path.with_suffix(".new").rename(path)
+    while not path.exists():
+        time.sleep(0.02)
+    return path.read_text()
 
 
 def _signal_after(program: Program, case: dict[str, Any], rank: int) -> None:
@@ -67,6 +83,7 @@ def _signal_after(program: Program, case: dict[str, Any], rank: int) -> None:
 
 def _forget_ranks() -> None:
     """The next case meets its ranks anew."""
+    gc.collect()  # as the program does it, where it failed
     if dist.is_initialized():
         dist.destroy_process_group()
     os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
@@ -77,12 +94,16 @@ def _forget_ranks() -> None:
         deepspeed.comm.comm.cdb = None
         groups._release_process_group_references(group=None)
     gc.collect()
-    gc.freeze()  # the train program collects several times; going over all of torch again takes half of a case
 
 
 def main(path: Path) -> None:
     rank = int(os.environ["RANK"])
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # the train program collects several times; going over all of torch again takes half of a case
     for case in json.loads(path.read_text()):
         code, message = one(case, rank)
         end = Path(case["work"]) / f"end-{rank}.json"

@@ -6,7 +6,6 @@ results = run_ranks(2, {"ddp": Case(config, inputs), "zero-2": Case(...)}, folde
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -52,11 +51,11 @@ def run_ranks(world: int, cases: Mapping[str, Case], folder: Path, timeout_s: fl
         if case.key_of is not None:
             plan = plan.model_copy(update={"key": stage_plan("jobs.train", case.key_of, case.inputs).key})
         environ = environment(plan, case.inputs, work, case.resume)
-        ports = {"MASTER_PORT": str(_free_port()), "SFTJOBS_RESUME": str(case.resume or "")}
+        resume = {"SFTJOBS_RESUME": str(case.resume or "")}
         written.append(
             {
                 "work": str(work),
-                "environ": environ | ports,
+                "environ": environ | resume,
                 "term_rank": case.term_rank,
                 "term_step": case.term_step,
             }
@@ -103,9 +102,3 @@ def _start(rank: int, world: int, folder: Path) -> "subprocess.Popen[str]":
 def _result(work: Path, world: int, logs: str) -> Result:
     ends = [json.loads((work / f"end-{rank}.json").read_text()) for rank in range(world)]
     return Result(Outcome(0, logs, "", work), [end["code"] for end in ends], [end["message"] for end in ends])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -22,9 +22,8 @@ class Parallel(ABC):
     settings: dict[str, Any] | None = None
     """DeepSpeed's config; None without it."""
     restores_late: bool = False
-    """True if the weights of a checkpoint have their place only once the Trainer has wrapped the model.
-
-    It has to run even with no step left then."""
+    """True if a checkpoint's weights have a place only once the Trainer has wrapped the model: it runs even with no
+    step left."""
 
     def open(self, opened: Callable[[], TrainedModel]) -> TrainedModel:
         """What `opened` gives: the base model with what the method adds. Collective."""
