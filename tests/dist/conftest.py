@@ -1,0 +1,18 @@
+"""The trainings of this tier, run once: the ranks of one world size do all their cases in the same processes."""
+
+import pytest
+
+from tests.support import dist_program, dist_resume
+from tests.support.dist_cases import Trained, World, train_all
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def done(world: World, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """All but those that go on from a checkpoint."""
+    more = {2: dist_resume.cases(world, 2) | dist_program.cases(world), 4: dist_resume.cases(world, 4)}
+    return train_all(world, tmp_path_factory.mktemp("done"), more)
