@@ -24,7 +24,10 @@ def deepspeed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-    os.environ.pop("DS_ACCELERATOR") if before is None else os.environ.update(DS_ACCELERATOR=before)
+    if before is None:
+        del os.environ["DS_ACCELERATOR"]
+    else:
+        os.environ["DS_ACCELERATOR"] = before
 
 
 def zero_fields() -> set[str]:

@@ -94,6 +94,7 @@ def _forget_ranks() -> None:
         deepspeed.comm.comm.cdb = None
         groups._release_process_group_references(group=None)
     gc.collect()
+    gc.freeze()  # the train program collects several times; going over all of torch again takes half of a case
 
 
 def main(path: Path) -> None:
@@ -103,7 +104,7 @@ def main(path: Path) -> None:
     import deepspeed  # noqa: F401
 
     gc.collect()
-    gc.freeze()  # the train program collects several times; going over all of torch again takes half of a case
+    gc.freeze()
     for case in json.loads(path.read_text()):
         code, message = one(case, rank)
         end = Path(case["work"]) / f"end-{rank}.json"
