@@ -77,9 +77,7 @@ class LeadingAttempt(Attempt):
         self.log.say(f"stage {self.plan.stage}, attempt {self.environment.attempt}, incarnation {self.incarnation}")
         with self.facts.phase("fetch"):
             self.fetch_inputs(heart)
-        with self.facts.phase("gather"):
             self.group.gather(self.plan.operation.group_wait_s, self._check)
-        with self.facts.phase("fetch checkpoint"):
             found = self._agree_on_checkpoint(heart)
         crash_point("after-inputs")
         self.stop.check()

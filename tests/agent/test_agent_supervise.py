@@ -3,13 +3,13 @@
 import subprocess
 from pathlib import Path
 
+from sftjobs.agent.group.leader import Leader
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.logs import Log
 from sftjobs.agent.progress import Progress
 from sftjobs.agent.ranks import Rank, Ranks
 from sftjobs.agent.stop import Stop
 from sftjobs.agent.supervise import Supervisor
-from sftjobs.artifact.lease import Lease
 from sftjobs.plan.types import Operation
 from sftjobs.store.folder import FolderStore
 
@@ -32,8 +32,9 @@ def test_a_rank_that_ends_between_two_looks_did_not_end_well(tmp_path: Path) -> 
     ranks = EndsAfterTheFirstLook([Rank(0, process, tmp_path / "error.json")])
     store, progress = FolderStore(tmp_path / "store"), Progress(tmp_path / "progress.jsonl")
     heart = Heart(store, "heartbeat", progress)
-    lease = Lease(store, "LEASE", what="a test")
-    supervisor = Supervisor(ranks, Operation(), progress, Stop(), lease, heart, Log([], lambda _: None))
+    log = Log([], lambda _: None)
+    alone = Leader(1, "", 0, log.say, lambda: None)
+    supervisor = Supervisor(ranks, Operation(), progress, Stop(), lambda: False, heart, log, alone)
     outcome = supervisor.watch()
     heart.close("done")
     assert [end.code for end in outcome.ends] == [20]
