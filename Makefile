@@ -142,6 +142,11 @@ bench-score: $(VENV)/.dev $(SMOLLM2)  ## figures: losses of answers against the 
 bench-store: $(VENV)/.dev .tools/peers/.done  ## figures: 2 x 1 GiB and small files against s5cmd and rclone on one server
 	TMPDIR=/dev/shm $(BIN)/python -m tests.bench.bench_store --peers .tools/peers/bin
 
+bench-checkpoint: $(VENV)/.dev  ## figures: how long a checkpoint stops training, resume, the index of 4,096 ranks
+	$(BIN)/python -m tests.bench.bench_checkpoint
+	$(BIN)/python -m tests.bench.bench_checkpoint_index
+	$(BIN)/python -m tests.bench.bench_checkpoint_index --nodes 4096 --ranks 1
+
 bench-cluster: $(VENV)/.dev  ## figures on a real cluster: hand-over, cached run, idle load, memory, 50 controllers
 	hack/cluster-up
 	$(BIN)/python -m tests.bench.bench_cluster
@@ -166,4 +171,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit dist-test parity chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-data bench-train bench-prefix bench-allocator bench-generate bench-score bench-cluster images images-push images-lint lock clean
+.PHONY: help install demo test lint unit dist-test parity chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-checkpoint bench-data bench-train bench-prefix bench-allocator bench-generate bench-score bench-cluster images images-push images-lint lock clean
