@@ -23,8 +23,8 @@ from jobs.lm.layout import Sequences
 from jobs.lm.prefix import Layouts
 from jobs.train.examples import TrainingSet
 from jobs.train.trainer import SftTrainer
-from sftjobs.advice.memory import CHUNK, CHUNK_ON_GPU, Training, parts, total
-from sftjobs.advice.need import Setup, beside
+from sftjobs.advice.memory import Training, parts, total
+from sftjobs.advice.need import Setup, training
 from sftjobs.advice.shape import ModelShape
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import TrainConfig
@@ -69,31 +69,10 @@ class Memory:
         self._score_bytes = self._kept_scores(config, max(examples.lengths))
         # Under ZeRO a weight of which this rank holds a part says how large it is.
         sizes = [(getattr(value, "ds_numel", value.numel()), value) for value in model.parameters()]
-        full, zero = self._config.method == "full", self._config.zero
-        bfloat16, on_gpu = self._config.precision == "bfloat16", self._config.device == "cuda"
-        case = Training(
+        case = replace(
+            training(shape, self._setup()),
             weights=sum(size * value.element_size() for size, value in sizes),
             trainable=sum(size for size, value in sizes if value.requires_grad),
-            layers=shape.layers,
-            hidden=shape.hidden,
-            query_width=shape.query_width,
-            kv_width=shape.kv_width,
-            inner=shape.inner,
-            head_norms=shape.head_norms,
-            vocabulary=shape.vocabulary,
-            encoded=0,
-            scored=0,
-            frozen=not full,
-            bfloat16=bfloat16,
-            ranks=self._config.world_size,
-            beside=beside(shape, self._setup()),
-            head=shape.embedding if full else 0,
-            tied=shape.tied,
-            accumulated=self._config.gradient_accumulation_steps > 1,
-            chunk=CHUNK_ON_GPU if on_gpu else CHUNK,
-            mixed=zero is not None and bfloat16,
-            stage=zero.stage if zero else 0,
-            offload=zero.offload if zero and on_gpu else "none",  # on a CPU it is the same memory
             other=self._beside_tensors,
         )
         self._case = self._with_batch(case, self._config.micro_batch_size, None)
@@ -101,10 +80,18 @@ class Memory:
             print(f"memory of a rank, estimated: {self._breakdown(self._case)}", flush=True)
 
     def _setup(self) -> Setup:
-        config, lora = self._config, self._config.lora
-        if lora is None:
-            return Setup(config.method, config.precision)
-        return Setup(config.method, config.precision, rank=lora.rank, target=lora.target, dropout=lora.dropout)
+        config, lora, zero = self._config, self._config.lora, self._config.zero
+        on_gpu = config.device == "cuda"
+        setup = Setup(
+            config.method,
+            config.precision,
+            accumulated=config.gradient_accumulation_steps > 1,
+            ranks=config.world_size,
+            stage=zero.stage if zero else 0,
+            offload=zero.offload if zero and on_gpu else "none",  # on a CPU it is the same memory
+            gpu=on_gpu,
+        )
+        return replace(setup, rank=lora.rank, target=lora.target, dropout=lora.dropout) if lora else setup
 
     def _kept_scores(self, config: PretrainedConfig, longest: int) -> float:
         """Where attention is computed by plain products, see jobs/lm/bfloat16_attention.py."""
