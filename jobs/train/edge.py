@@ -100,6 +100,7 @@ class StepEdge(TrainerCallback):
     ) -> None:
         """Put optimizer, schedule and sharded weights where the checkpoint left them."""
         check_plan(self._trainer, self._config)
+        self._trainer.rehearse()
         if self._program.resume is not None and self._trainer.first:
             self._parallel.load(self._program.resume, self._program.rank, parts["optimizer"], parts["lr_scheduler"])
             state.global_step = self._trainer.first

@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
@@ -57,7 +56,6 @@ class SftTrainer(Trainer):
         """Of the last step over all ranks, before clipping."""
         self.step: Step | None = None
         """The step in progress, or the last one."""
-        self._settled = False
         self.step_loss = math.nan
         """Mean loss per supervised token of that step over all ranks, nats."""
 
@@ -113,7 +111,6 @@ class SftTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         """Forward and backward over the micro batches of one step; returns its loss on this rank."""
         step: Step = inputs
-        self._settle_buckets(model)
         self.step = step
         seed_step(self.args.seed, step.number, self.args.process_index)
         model.train()
@@ -131,18 +128,10 @@ class SftTrainer(Trainer):
         self._agree_on_loss(total, step, suspects)
         return (total / step.supervised).float()
 
-    def _settle_buckets(self, model: nn.Module) -> None:
-        """One backward pass without loss before the first step of a process, so that DDP has its final buckets.
-
-        It sorts gradients into buckets anew after the first pass. How a sum over more than two ranks is rounded depends
-        on the place of a gradient in its bucket: without this, the first step after a resume would differ.
-        """
-        if self._settled or not isinstance(model, DistributedDataParallel):
-            return
-        self._settled = True
-        model.train()
-        self.accelerator.backward(0.0 * self._loss(model, self.steps.filler))
-        model.zero_grad()
+    def rehearse(self) -> None:
+        """Before the first step of a process, whatever the way in which ranks share work needs then. Collective."""
+        model = self.model_wrapped
+        self.parallel.rehearse(self.accelerator, model, lambda: self._loss(model, self.steps.filler))
 
     def _loss(self, model: nn.Module, micro: MicroBatch) -> Tensor:
         """Summed loss of one micro batch, nats."""

@@ -34,6 +34,10 @@ class Parallel(ABC):
         """Raises SftError if the Trainer has wrapped the model in another way than planned."""
 
     @abstractmethod
+    def rehearse(self, accelerator: Accelerator, wrapped: nn.Module, loss: Callable[[], Tensor]) -> None:
+        """Called once before the first step of a process; `loss` is that of a micro batch that counts for nothing."""
+
+    @abstractmethod
     def micro_batch(self, accelerator: Accelerator, wrapped: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Forward and backward pass of a micro batch happen inside; after the `last` one of a step ranks share."""
 

@@ -1,5 +1,6 @@
 """Every rank has all weights and the whole optimizer; gradients are averaged. One rank alone is the smallest case."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,17 @@ class Replicated(Parallel):
                 f"training is not distributed as planned: the plan has several ranks without train.zero, the model is "
                 f"a {type(wrapped).__name__} instead of torch's DistributedDataParallel"
             )
+
+    def rehearse(self, accelerator: Accelerator, wrapped: nn.Module, loss: Callable[[], Tensor]) -> None:
+        """One backward pass without loss, so that DDP has its final buckets from the first step on.
+
+        It sorts gradients into buckets anew after the first pass. How a sum over more than two ranks is rounded depends
+        on the place of a gradient in its bucket: without this, the first step after a resume would differ.
+        """
+        if isinstance(wrapped, DistributedDataParallel):
+            wrapped.train()
+            accelerator.backward(0.0 * loss())
+            wrapped.zero_grad()
 
     def micro_batch(self, accelerator: Accelerator, wrapped: nn.Module, last: bool) -> AbstractContextManager[None]:
         context: AbstractContextManager[Any] = nullcontext() if last else accelerator.no_sync(wrapped)

@@ -83,6 +83,9 @@ class Zero(Parallel):
         if (found := int(wrapped.zero_optimization_stage())) != self.stage:
             raise SftError(f"the plan has train.zero.stage {self.stage}, DeepSpeed trains with stage {found}")
 
+    def rehearse(self, accelerator: Accelerator, wrapped: nn.Module, loss: Callable[[], Tensor]) -> None:
+        """Nothing: DeepSpeed's buckets stay as they are."""
+
     def micro_batch(self, accelerator: Accelerator, wrapped: nn.Module, last: bool) -> AbstractContextManager[None]:
         wrapped.set_gradient_accumulation_boundary(last)  # type: ignore[operator]
         return nullcontext()
