@@ -31,19 +31,39 @@ RESULTS: dict[str, Result] = {
 """What `sftjobs pull` knows by name."""
 
 
+def result_of(what: str, stage: str | None = None) -> Result:
+    """Where a result lies; with `stage` that of another training or evaluation than the tuned model's."""
+    known = RESULTS[what]
+    return known if stage is None else Result(stage, known.path)
+
+
 def pull(
-    found: Mapping[str, Done], store: Store, what: str, target: Path, on_bytes: OnBytes | None = None
+    found: Mapping[str, Done],
+    store: Store,
+    what: str,
+    target: Path,
+    on_bytes: OnBytes | None = None,
+    stage: str | None = None,
 ) -> list[FileEntry]:
     """Download one result into the folder `target`; files that are there and right are kept.
 
-    `found`: the stages of the run that are done.
+    `found`: the stages of the run that are done. `stage`: another training or evaluation than the tuned model's.
 
     Raises DataError if the stage is not done or has no such result, DamagedError if a file is not what was committed.
     """
-    result = RESULTS[what]
+    result = result_of(what, stage)
     done = found.get(result.stage)
     if done is None:
-        raise DataError(f"{what}: stage {result.stage} is not done yet; `sftjobs status` shows where the run is")
+        known = ", ".join(sorted(found)) or "none"
+        raise DataError(
+            f"{what}: stage {result.stage} is not done; `sftjobs status` shows where the run is. Done are: {known}"
+        )
+    if what == "adapter" and _goes_on(done, found):
+        raise DataError(
+            f"adapter: that of stage {result.stage} belongs to the model of an earlier training of this run, not to "
+            "the base model, with which it would answer wrongly. `sftjobs pull RUN model FOLDER` gets the model that "
+            "holds both"
+        )
     entries = select(done.manifest.content, result.path)
     if not entries:
         raise DataError(f"{what}: the run has none{_why_not(what, done.manifest.content)}")
@@ -54,6 +74,12 @@ def pull(
     target.mkdir(parents=True, exist_ok=True)
     download_tree(store, prefix, entries, target, on_bytes)
     return entries
+
+
+def _goes_on(done: Done, found: Mapping[str, Done]) -> bool:
+    """Whether a training began with another model than the base model of its run."""
+    data = found.get("data")
+    return data is not None and done.manifest.inputs.get("model") != data.manifest.inputs.get("model")
 
 
 def _why_not(what: str, content: list[FileEntry]) -> str:

@@ -111,8 +111,7 @@ def _fields(config: DataConfig) -> dict[str, tuple[str, str]]:
 
 
 def _has_difficulty(config: DataConfig) -> bool:
-    sources = [*config.tasks.values(), config.general, config.held_out]
-    return any(source is not None and source.columns.difficulty is not None for source in sources)
+    return any(source.columns.difficulty is not None for source in config.sources)
 
 
 def _file(path: Path) -> dict[str, str]:

@@ -232,4 +232,5 @@ def sources(config: DataConfig) -> list[tuple[str, SourceConfig, Side]]:
     if config.held_out is not None:
         only = next(iter(config.tasks)) if len(config.tasks) == 1 else HELD_OUT
         found.append((only, config.held_out, "held_out"))
+    found += [(task, config.held_out_tasks[task], "held_out") for task in sorted(config.held_out_tasks)]
     return found

@@ -1,6 +1,7 @@
 """The comparison of evaluations on the same examples: is the tuned model better than the base?
 
-inputs    base, tuned, tuned-2, ..., previous: artifacts of jobs.eval; only base and tuned have to be there
+inputs    base, tuned, tuned-2, ..., previous, plan.<name>: artifacts of jobs.eval; only base and tuned have to be
+          there
           baselines, optional: a folder for each, as jobs.eval.baselines writes them
           data, optional: the data stage's, for the training examples near bad cases
 content   comparison.json, bad_cases.jsonl
@@ -24,9 +25,10 @@ from jobs.eval.nearest import add_nearest
 from jobs.eval.pairs import Pair, check_same_examples, compare, one_model, regressions
 from jobs.eval.sentences import BASELINES, conclusion, over_all_seeds
 from jobs.eval.shown import for_report, nearest_for_report
+from jobs.eval.task_plans import compare_plans
 from sftjobs.canonical import readable
 from sftjobs.errors import DataError
-from sftjobs.plan.configs import CompareConfig
+from sftjobs.plan.configs import PLAN_ROLE, CompareConfig
 from sftjobs.program import Program, main
 
 Models = dict[str, list[Prediction]]
@@ -36,9 +38,10 @@ def run(program: Program) -> None:
     """Read, check, compare, write."""
     config = CompareConfig.model_validate(program.plan.config)
     models = read_models(program, config.metric)
-    for role, predictions in models.items():
+    plans = read_plans(program, config.metric)
+    for role, predictions in {**models, **plans}.items():
         check_same_examples(role, predictions, models["base"])
-    comparison = compare_all(models, config, program)
+    comparison = compare_all(models, config, program, plans)
 
     seeds = [models[role] for role in models if role.startswith("tuned-")]
     lower_is_better = comparison["lower_is_better"]
@@ -55,6 +58,8 @@ def run(program: Program) -> None:
     program.write_report("nearest", nearest_for_report(cases, shown))
     for pair in comparison["pairs"]:
         print(pair["text"])
+    for plan in (comparison["plans"] or {"to_tuned": {}})["to_tuned"].values():
+        print(plan["text"])
     print(comparison["conclusion"])
 
 
@@ -68,6 +73,12 @@ def read_models(program: Program, metric: str) -> Models:
         folders |= {name: inside / name for name in BASELINES if (inside / name).is_dir()}
     folders |= {role: program.input(role) for role in ("previous", "tuned", *seeds) if role in inputs}
     return {role: _read(role, folder, metric) for role, folder in folders.items()}
+
+
+def read_plans(program: Program, metric: str) -> Models:
+    """Predictions of the models of further ways to train, by name of the input."""
+    roles = [role for role in program.plan.inputs if role.startswith(PLAN_ROLE)]
+    return {role: _read(role, program.input(role), metric) for role in roles}
 
 
 def _read(role: str, folder: Path, metric: str) -> list[Prediction]:
@@ -87,9 +98,12 @@ def _read(role: str, folder: Path, metric: str) -> list[Prediction]:
     return predictions
 
 
-def compare_all(models: Models, config: CompareConfig, program: Program | None = None) -> dict[str, Any]:
+def compare_all(
+    models: Models, config: CompareConfig, program: Program | None = None, plans: Models | None = None
+) -> dict[str, Any]:
     """The section `compare`, without bad cases. Raises DataError if base and tuned have no scored example in common."""
-    metric = metric_named(config.metric, models.values())
+    plans = plans or {}
+    metric = metric_named(config.metric, [*models.values(), *plans.values()])
     seeds = [models[role] for role in models if role.startswith("tuned-")]
     others = [role for role in models if not role.startswith("tuned")]
     pairs, not_compared = [], {}
@@ -120,6 +134,7 @@ def compare_all(models: Models, config: CompareConfig, program: Program | None =
         },
         "seeds": over_seeds(models, metric) if seeds else None,
         "pairs": pairs,
+        "plans": compare_plans(models, plans, metric, config),
         "not_compared": not_compared,
         "beats_every_baseline": all(pair["verdict"] == "better" for pair in baselines) if baselines else None,
         "notes": notes(models["tuned"]),
@@ -179,6 +194,8 @@ def counts(comparison: dict[str, Any]) -> dict[str, Any]:
         found[pair["before"]] = pair["value_before"]
         for name in ("difference", "low", "high", "p", "verdict", "text"):
             found[prefix + name] = pair[name]
+    for name, plan in (comparison["plans"] or {"to_tuned": {}})["to_tuned"].items():
+        found |= {f"plan_{name}": plan["value_after"], f"plan_{name}_verdict": plan["verdict"]}
     return found
 
 

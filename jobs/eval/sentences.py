@@ -81,6 +81,7 @@ def conclusion(comparison: Mapping[str, Any]) -> str:
     if base["verdict"] == "no difference shown":
         shown = can_show(base, comparison["confidence"])
         told.append(shown[0].upper() + shown[1:])
+    told += _plans(comparison.get("plans"))
     told += [*_baselines([pairs[name] for name in BASELINES if name in pairs]), *_previous(pairs.get("previous"))]
     if comparison.get("not_compared"):
         told += [f"Not compared with {name}: {why}" for name, why in comparison["not_compared"].items()]
@@ -116,6 +117,16 @@ def _baselines(pairs: list[Mapping[str, Any]]) -> list[str]:
                 "as far as this test set shows, the baseline is as good"
             )
     return told
+
+
+def _plans(plans: Mapping[str, Any] | None) -> list[str]:
+    """Whether another way to train on the tasks did better than the one that made the tuned model."""
+    if plans is None:
+        return []
+    return [
+        _against(f"Plan {name}", f"plan {plans['tuned']}, which made it,", pair)
+        for name, pair in plans["to_tuned"].items()
+    ]
 
 
 def _previous(pair: Mapping[str, Any] | None) -> list[str]:

@@ -58,7 +58,8 @@ def train_and_export(program: Program) -> None:
     with watch("read and render"):
         base = program.input("model")
         renderer = Renderer(load_tokenizer(base))
-        examples = read_training_set(program.input("data") / "train.jsonl", renderer, config.max_tokens)
+        train_file, mixture = program.input("data") / "train.jsonl", Mixture.of(config.mixture)
+        examples = read_training_set(train_file, renderer, config.max_tokens, mixture)
         order = training_order(config, examples)
         dev = DevSet(program, config, config.dev, renderer) if config.dev else None
     memory = Memory(program, config)

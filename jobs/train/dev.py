@@ -20,7 +20,9 @@ from jobs.train.answers import Answering
 from jobs.train.checkpoint import Look
 from jobs.train.examples import TrainingSet, read_examples, rendered
 from jobs.train.generator import generator
+from sftjobs.errors import DataError
 from sftjobs.plan.configs import DevConfig, TrainConfig
+from sftjobs.plan.sampler import Mixture
 from sftjobs.program import Program
 
 DEV_FILE = "dev.jsonl"
@@ -34,7 +36,12 @@ class DevSet:
         self.settings = dev
         self._program = program
         self._config = config
-        lines = read_examples(program.input("data") / DEV_FILE, whole=True)
+        everything = read_examples(program.input("data") / DEV_FILE, whole=True)
+        mixture = Mixture.of(config.mixture)
+        lines = [line for line in everything if mixture.draws_from(line["task"])]
+        if not lines:
+            tasks = ", ".join(sorted(config.mixture.epochs))
+            raise DataError(f"{DEV_FILE}: no example of {tasks}, which is trained on; raise data.dev_fraction")
         if len(lines) > dev.max_examples:
             chosen = random.Random(f"dev/{config.seed}").sample(range(len(lines)), dev.max_examples)
             lines = [lines[number] for number in sorted(chosen)]

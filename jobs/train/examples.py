@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs.lm.render import IGNORE, Renderer
 from sftjobs.errors import DataError
+from sftjobs.plan.sampler import Mixture
 
 _BATCH = 1024
 
@@ -27,9 +28,17 @@ class TrainingSet:
     """Tokens with loss of each example."""
 
 
-def read_training_set(path: Path, renderer: Renderer, max_tokens: int) -> TrainingSet:
-    """The examples of a `train.jsonl` that the data stage wrote, rendered. Raises DataError if they cannot be used."""
-    return rendered(path.name, read_examples(path), renderer, max_tokens)
+def read_training_set(path: Path, renderer: Renderer, max_tokens: int, mixture: Mixture | None = None) -> TrainingSet:
+    """The examples of a `train.jsonl` that the data stage wrote, rendered; with `mixture` those that it draws from.
+
+    Raises DataError if they cannot be used.
+    """
+    examples = read_examples(path)
+    if mixture is not None:
+        examples = [one for one in examples if mixture.draws_from(one["task"])]
+        if not examples:
+            raise DataError(f"{path.name}: the data stage kept no example of {', '.join(sorted(mixture.epochs))}")
+    return rendered(path.name, examples, renderer, max_tokens)
 
 
 def rendered(name: str, examples: list[dict[str, Any]], renderer: Renderer, max_tokens: int) -> TrainingSet:

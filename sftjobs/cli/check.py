@@ -92,7 +92,7 @@ def _ask(planned: "Planned", show: int) -> dict[str, Any]:
 
     from sftjobs.errors import SftError
     from sftjobs.plan.stages_data import data_config
-    from sftjobs.plan.stages_train import mixture_config
+    from sftjobs.plan.task_plans import tuned_mixture
     from sftjobs.spec.places import is_local
 
     externals = planned.plan.facts.externals
@@ -104,7 +104,7 @@ def _ask(planned: "Planned", show: int) -> dict[str, Any]:
     request = {
         "model": _model_folder(planned),
         "config": data_config(planned.spec).model_dump(mode="json"),
-        "mixture": mixture_config(planned.spec).model_dump(mode="json"),
+        "mixture": tuned_mixture(planned.spec).model_dump(mode="json"),
         "inputs": local,
         "show": show,
     }

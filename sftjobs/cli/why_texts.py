@@ -63,7 +63,7 @@ def _source(record: dict[str, Any], plan: RunPlan) -> tuple[External, dict[str, 
     node = plan.stage("data")
     config = node.config
     sources = [*config["tasks"].values(), config.get("general"), config.get("held_out")]
-    for source in filter(None, sources):
+    for source in filter(None, [*sources, *config.get("held_out_tasks", {}).values()]):
         given = node.inputs.get(source["input"])
         external = plan.facts.externals.get(given.external) if given is not None and given.external else None
         if external is not None and external.digest == record["source"]:

@@ -12,17 +12,21 @@
                               metric.<n>?, trained_on?
     jobs.eval.baselines       model, data, metric.<n>?           <baseline>/predictions.jsonl, <baseline>/scores.json
     jobs.eval.compare         base, tuned, tuned-<n>?, data,     comparison.json, bad_cases.jsonl
-                              baselines?, previous?
+                              baselines?, previous?, plan.<p>?,
+                              plan.separate.<t>?
 
 Everything here enters the stage key. Files under info/ (`report/<section>.json`, metrics.jsonl) do not.
 """
 
 from typing import Any, Literal
 
-from sftjobs.model import Document
+from pydantic import Field
+
+from sftjobs.model import Document, empty
 from sftjobs.spec.clean import CleanSpec
 from sftjobs.spec.data import ColumnMap, DecontaminateSpec, DenoiseSpec, DuplicatesSpec, MixSpec, Shape, SourceFormat
 from sftjobs.spec.eval import Baseline, ServerSpec
+from sftjobs.spec.multi_task import TaskPlanName
 from sftjobs.spec.prompt import PromptSpec
 from sftjobs.spec.train import MethodName
 
@@ -101,7 +105,9 @@ class DataConfig(Document):
     tasks: dict[str, SourceConfig]
     general: SourceConfig | None = None
     held_out: SourceConfig | None = None
-    """Held-out source; None if `held_out_fraction` is set."""
+    """Held-out source; None if `held_out_fraction` or `held_out_tasks` is set."""
+    held_out_tasks: dict[str, SourceConfig] = Field(default={}, exclude_if=empty)
+    """Task -> its own held-out source."""
     held_out_fraction: float | None = None
     held_out_max: int | None = None
     dev_fraction: float | None = None
@@ -121,6 +127,12 @@ class DataConfig(Document):
     seed: int
 
     @property
+    def sources(self) -> list[SourceConfig]:
+        """All sources of records."""
+        found = [*self.tasks.values(), self.general, self.held_out, *self.held_out_tasks.values()]
+        return [source for source in found if source is not None]
+
+    @property
     def ordered_prompt(self) -> PromptSpec:
         """`prompt` with its labels in the order of the prompt file."""
         labels = {label: self.prompt.labels[label] for label in self.label_order} or self.prompt.labels
@@ -132,13 +144,18 @@ class MixtureConfig(Document):
 
     epochs: dict[str, float]
     """Task -> passes. An epoch e (from 0) holds every task with more than e passes; of a last part of a pass, so many
-    examples, at least one."""
+    examples, at least one. A task that is not named is not drawn; `general` can be named like a task, in place of
+    `general_ratio`."""
     mix: MixSpec = MixSpec()
     weights: dict[str, float] = {}
     """Task -> weight, for mode `weighted`."""
     general_ratio: float | None = None
     general_max_repeats: int = 1
     """See GeneralSpec.max_repeats."""
+    shares: dict[str, float] = Field(default={}, exclude_if=empty)
+    """Task -> part of its examples that makes a pass, drawn anew for each; only with mode `epochs`."""
+    extra: dict[str, float] = Field(default={}, exclude_if=empty)
+    """Task -> passes over it after all epochs, in epochs that hold no other task."""
 
 
 class TaskCounts(Document):
@@ -291,6 +308,12 @@ class BaselinesConfig(EvalConfig):
     shots: int
 
 
+PLAN_ROLE = "plan."
+"""Begins the names of the comparison's inputs that are models of further plans (`CompareConfig.plans`)."""
+SEPARATE_ROLE = f"{PLAN_ROLE}separate."
+"""The name of a task follows: plan `separate` makes a model for each."""
+
+
 class CompareConfig(Document):
     """Paired comparison of evaluations on the same examples."""
 
@@ -299,6 +322,8 @@ class CompareConfig(Document):
     confidence: float
     bootstrap_draws: int
     seed: int
+    plans: list[TaskPlanName] = Field(default=[], exclude_if=empty)
+    """Ways of training that are compared task by task; the first one made `tuned`. Empty: there is one way."""
 
 
 Progress = dict[str, Any]

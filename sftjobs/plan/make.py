@@ -3,6 +3,7 @@
 import-data<n>? ─┐
         import? ─┴─ data ─┬─ train ──── eval-tuned ────┐
            │              ├─ train-2? ─ eval-tuned-2? ─┤  one for each of `train.seeds`
+           │              ├─ train-sep-1? ─ ... ───────┤  those of further plans, see task_plans.py
            └──────────────┼──────────── eval-base ─────┼── compare
                           ├──────────── baselines? ────┤
                           └──────────── eval-previous? ┘
@@ -20,6 +21,7 @@ from sftjobs.plan.stages_eval import (
     tuned_stage,
 )
 from sftjobs.plan.stages_train import train_stage
+from sftjobs.plan.task_plans import task_plans
 from sftjobs.plan.types import Facts, RunPlan, StageInput, StageNode
 from sftjobs.spec.run import RunSpec
 
@@ -35,16 +37,24 @@ def make(spec: RunSpec, facts: Facts) -> RunPlan:
     imported = dataset_stages(spec, facts)
     stages += list(imported.values())
     stages += [data_stage(spec, model, imported)]
-    stages += [train_stage(spec, model, number) for number in range(1, spec.train.seeds + 1)]
+    tuned, *further = task_plans(spec)
+    *before, last = tuned.trainings
+    stages += [train_stage(spec, one.stage, one, model, spec.seed) for one in before]
+    seeds = range(1, spec.train.seeds + 1)
+    stages += [train_stage(spec, numbered(last.stage, n), last, model, spec.seed + n - 1) for n in seeds]
+    stages += [train_stage(spec, one.stage, one, model, spec.seed) for plan in further for one in plan.trainings]
     stages += [eval_stage(spec, "eval-base", model)]
     compared = {"base": "eval-base"}
     if baselines(spec):
         stages += [baselines_stage(spec, model)]
         compared["baselines"] = BASELINES
-    for number in range(1, spec.train.seeds + 1):
+    for number in seeds:
         name = numbered("eval-tuned", number)
-        stages += [tuned_stage(spec, name, model, numbered("train", number))]
+        stages += [tuned_stage(spec, name, model, numbered(last.stage, number))]
         compared[numbered("tuned", number)] = name
+    for one in (one for plan in further for one in plan.evaluated):
+        stages += [tuned_stage(spec, one.stage, model, one.train)]
+        compared[one.role] = one.stage
     if facts.previous is not None:
         stages += [previous_stage(spec, model, facts.previous)]
         compared["previous"] = "eval-previous"

@@ -8,7 +8,7 @@ of (seed, epoch, example) rather than from a generator: the same in every Python
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from hashlib import blake2b
@@ -31,31 +31,49 @@ class Mixture:
     """How often each task is drawn in each epoch (docs/mixing.md)."""
 
     epochs: Mapping[str, float]
-    """Task -> passes over it; with a mode other than `epochs` the largest of them is the number of epochs."""
+    """Task -> passes over it; with a mode other than `epochs` the largest of them is the number of epochs. Other tasks
+    are not drawn. With `general` in it, general examples are passed over like those of a task."""
     mix: MixSpec = _BY_EPOCHS
     weights: Mapping[str, float] | None = None
     """Task -> weight, for mode `weighted`; default 1."""
     general_ratio: float | None = None
     general_max_repeats: int = 1
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Task -> part of its examples that makes a pass; default all."""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """Task -> passes over it at the end, in epochs that hold no other task."""
 
     @classmethod
     def of(cls, config: MixtureConfig) -> Self:
-        return cls(config.epochs, config.mix, config.weights, config.general_ratio, config.general_max_repeats)
+        return cls(
+            config.epochs,
+            config.mix,
+            config.weights,
+            config.general_ratio,
+            config.general_max_repeats,
+            config.shares,
+            config.extra,
+        )
+
+    def draws_from(self, task: str) -> bool:
+        """Whether examples of a task are drawn. The others have no number in an Order."""
+        return task in self.epochs or task in self.extra or (task == GENERAL and self.general_ratio is not None)
 
     def draws(self, sizes: Mapping[str, int]) -> list[dict[str, int]]:
         """For each epoch: task -> draws, general ones under `general`.
 
-        `sizes` gives the examples of each task. Raises KeyError if a task has no entry in `epochs`.
+        `sizes` gives the examples of each task.
         """
-        domain = {task: size for task, size in sizes.items() if task != GENERAL}
-        found = []
-        for epoch in range(ceil(max((self.epochs[task] for task in domain), default=0))):
-            drawn = self._of_tasks(domain, epoch)
-            general = general_in_epoch(
-                sum(drawn.values()), sizes.get(GENERAL, 0), self.general_ratio, self.general_max_repeats
-            )
-            found.append({**drawn, GENERAL: general})
-        return found
+        domain = {task: size for task, size in sizes.items() if task in self.epochs}
+        last = {task: size for task, size in sizes.items() if task in self.extra}
+        drawn = [self._of_tasks(domain, epoch) for epoch in range(_epochs(self.epochs, domain))]
+        drawn += [_passes(self.extra, last, epoch) for epoch in range(_epochs(self.extra, last))]
+        if GENERAL in self.epochs:
+            return drawn
+        return [{**epoch, GENERAL: self._general(sum(epoch.values()), sizes.get(GENERAL, 0))} for epoch in drawn]
+
+    def _general(self, domain: int, there: int) -> int:
+        return general_in_epoch(domain, there, self.general_ratio, self.general_max_repeats)
 
     def sizes(self, sizes: Mapping[str, int]) -> list[int]:
         """Examples in each epoch, general ones included."""
@@ -63,13 +81,16 @@ class Mixture:
 
     def _of_tasks(self, domain: Mapping[str, int], epoch: int) -> dict[str, int]:
         if self.mix.mode == "epochs":
-            # an epoch e holds all of a task with at least e + 1 passes, and of one with less what is left of its last
-            return {task: _part(self.epochs[task], epoch, size) for task, size in domain.items()}
+            return _passes(self.epochs, {task: self._share(task, size) for task, size in domain.items()}, epoch)
         if not domain:
             return {}
         whole_epoch = self.mix.examples_per_epoch or sum(domain.values())
         total = _part(max(self.epochs[task] for task in domain), epoch, whole_epoch)
         return _shared(total, {task: self._weight(task, size) for task, size in domain.items()})
+
+    def _share(self, task: str, size: int) -> int:
+        """Examples of a pass: a part is rounded half up, and is at least one example."""
+        return _part(self.shares.get(task, 1.0), 0, size)
 
     def _weight(self, task: str, size: int) -> float:
         """Unnormalised probability of a task (Raffel et al. 2020, T5, section 3.5.2)."""
@@ -86,6 +107,16 @@ class Mixture:
 def _exact(number: float) -> Fraction:
     """The number as it is written in run.yaml: 2.05 - 2 is 0.05, and sums do not depend on the order of the tasks."""
     return Fraction(str(number))
+
+
+def _epochs(passes: Mapping[str, float], tasks: Mapping[str, int]) -> int:
+    """Epochs that so many passes over these tasks take."""
+    return ceil(max((passes[task] for task in tasks), default=0))
+
+
+def _passes(passes: Mapping[str, float], sizes: Mapping[str, int], epoch: int) -> dict[str, int]:
+    """An epoch e holds all of a task with at least e + 1 passes, and of one with less what is left of its last."""
+    return {task: _part(passes[task], epoch, size) for task, size in sizes.items()}
 
 
 def _part(passes: float, epoch: int, size: int) -> int:
@@ -118,7 +149,7 @@ class Drawn(NamedTuple):
 
 
 class Order:
-    """The training order over examples numbered 0, 1, ... whose tasks are `tasks`.
+    """The training order over examples numbered 0, 1, ... whose tasks are `tasks`: those that the mixture draws from.
 
     Batches are cut epoch by epoch, so the last one of an epoch may be smaller. With `lengths` (tokens of each example)
     the batches of an epoch are made of examples of similar length, see `_by_length`; what an epoch holds and the number

@@ -13,6 +13,7 @@ from sftjobs.spec.input_places import (
     WAIVE,
     against_input,
     data_places,
+    held_out_input,
     places,
     task_input,
     value_at,
@@ -87,6 +88,11 @@ def data_config(spec: RunSpec) -> DataConfig:
         tasks={name: _source(task_input(name), task, prompt) for name, task in data.tasks.items()},
         general=None if general is None else _source(GENERAL, general, prompt),
         held_out=None if data.held_out.path is None else _source(HELD_OUT, data.held_out, prompt),
+        held_out_tasks={
+            name: _source(held_out_input(name), task.model_copy(update={"path": task.held_out}), prompt, limits=False)
+            for name, task in data.tasks.items()
+            if task.held_out is not None
+        },
         held_out_fraction=data.held_out.fraction,
         held_out_max=data.held_out.max_examples,
         dev_fraction=data.dev_fraction,
@@ -131,8 +137,9 @@ def data_stage(spec: RunSpec, model: StageInput, imported: dict[str, StageNode])
     )
 
 
-def _source(name: str, source: SourceSpec, prompt: PromptSpec) -> SourceConfig:
-    task = source if isinstance(source, TaskSpec) else None
+def _source(name: str, source: SourceSpec, prompt: PromptSpec, limits: bool = True) -> SourceConfig:
+    """`limits`: those of a task's training examples."""
+    task = source if limits and isinstance(source, TaskSpec) else None
     return SourceConfig(
         input=name,
         format=format_of(source.path or "") if source.format == "auto" else source.format,

@@ -103,6 +103,8 @@ def baselines_stage(spec: RunSpec, model: StageInput) -> StageNode:
 
 def compare_stage(spec: RunSpec, compared: dict[str, str]) -> StageNode:
     config = {"metric": metrics(spec)[0]["name"], "confidence": spec.eval.confidence, "seed": spec.seed}
+    if len(spec.train.multi_task.plans) > 1:
+        config["plans"] = spec.train.multi_task.plans
     data = StageInput(stage="data", include=["train.jsonl"])
     return StageNode(
         name="compare",

@@ -1,19 +1,22 @@
-"""The stages that train, one for each seed."""
+"""The stages that train."""
 
-from sftjobs.plan.configs import MixtureConfig
-from sftjobs.plan.parts import numbered, operation, resources
+from sftjobs.plan.parts import operation, resources
 from sftjobs.plan.stages_eval import metric_inputs, metrics
+from sftjobs.plan.task_plans import Training
 from sftjobs.plan.types import StageInput, StageNode
 from sftjobs.spec.run import RunSpec
 
 
-def train_stage(spec: RunSpec, model: StageInput, number: int) -> StageNode:
-    """Its config is the spec's until the data is known; `finish` makes a TrainConfig of it."""
+def train_stage(spec: RunSpec, name: str, training: Training, base: StageInput, seed: int) -> StageNode:
+    """Its config is the spec's until the data is known; `finish` makes a TrainConfig of it.
+
+    `base` is the base model of the run, from which it begins unless it goes on from another training.
+    """
     train = spec.train
-    config = train.model_dump(exclude={"checkpoint_every_s", "epochs", "seeds", "report_to"})
-    config["mixture"] = mixture_config(spec).model_dump()
+    config = train.model_dump(exclude={"checkpoint_every_s", "epochs", "multi_task", "seeds", "report_to"})
+    config["mixture"] = training.mixture.model_dump()
     config["max_tokens"] = spec.data.max_tokens
-    config["seed"] = spec.seed + number - 1
+    config["seed"] = seed
     needed = ["train.jsonl", "prompt.json"]
     on_answers = spec.data.dev_fraction is not None and train.dev.by == "metric"
     if spec.data.dev_fraction is None:
@@ -22,12 +25,12 @@ def train_stage(spec: RunSpec, model: StageInput, number: int) -> StageNode:
         needed.append("dev.jsonl")
         config["dev"] |= {"metrics": metrics(spec)[:1], "max_new_tokens": spec.eval.max_new_tokens}
     return StageNode(
-        name=numbered("train", number),
+        name=name,
         kind="train",
         program="jobs.train",
         config=config,
         inputs={
-            "model": model,
+            "model": base if training.after is None else StageInput(stage=training.after, folder="model"),
             "data": StageInput(stage="data", include=needed),
             **(metric_inputs(metrics(spec)[:1]) if on_answers else {}),
         },
@@ -38,16 +41,4 @@ def train_stage(spec: RunSpec, model: StageInput, number: int) -> StageNode:
             batch_size=spec.eval.batch_size,
             report_to=train.report_to,
         ),
-    )
-
-
-def mixture_config(spec: RunSpec) -> MixtureConfig:
-    """How training draws from the tasks; `sftjobs check` uses the same."""
-    tasks, general = spec.data.tasks, spec.data.general
-    return MixtureConfig(
-        epochs={name: task.epochs or spec.train.epochs for name, task in tasks.items()},
-        mix=spec.data.mix,
-        weights={name: task.weight for name, task in tasks.items()},
-        general_ratio=None if general is None else general.ratio,
-        general_max_repeats=1 if general is None else general.max_repeats,
     )

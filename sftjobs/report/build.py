@@ -20,8 +20,8 @@ from sftjobs.spec.eval import Baseline
 BASELINES: tuple[str, ...] = get_args(Baseline)
 SCHEMA = 1
 """Schema number of report.json."""
-EVALUATIONS = r"eval-(base|previous|tuned(-\d+)?)"
-"""Stages that ask one model."""
+EVALUATIONS = r"eval-(base|previous|tuned(-\d+)?|mixed|key|dual)"
+"""Stages that ask one model, without those of a model for each task."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def collect(
     for stage in stages:
         sections.update(stage.sections)
     comparison = sections.get("compare")
-    trains = {name: sections[name] for name in sections if re.fullmatch(r"train(-\d+)?", name)}
+    trains = {name: sections[name] for name in sections if re.fullmatch(r"train(-[a-z0-9-]+)?", name)}
     roles = {name: name.removeprefix("eval-") for name in sections if re.fullmatch(EVALUATIONS, name)}
     return {
         "schema_number": SCHEMA,
@@ -127,6 +127,7 @@ def summary(report_json: bytes | str | Mapping[str, Any]) -> list[tuple[str, str
         ("base", numbers.measure(first["value_before"], bounded)),
         *((pair["before"], _other(pair, bounded)) for pair in others),
         ("tuned" if seeds == 1 else f"tuned, {seeds} seeds", numbers.measure(first["value_after"], bounded)),
+        *_plans(comparison.get("plans"), bounded),
         ("difference to base", f"{numbers.change(first['difference'], bounded)}{' points' if bounded else ''}"),
         (f"{level} interval", f"{numbers.change(first['low'], bounded)} to {numbers.change(first['high'], bounded)}"),
         ("p", numbers.p_value(first["p"])),
@@ -141,6 +142,17 @@ def _other(pair: Mapping[str, Any], bounded: bool) -> str:
     return (
         f"{numbers.measure(pair['value_before'], bounded)}  ({verdict}, {numbers.change(pair['difference'], bounded)})"
     )
+
+
+def _plans(plans: Mapping[str, Any] | None, bounded: bool) -> list[tuple[str, str]]:
+    """Other ways to train than that of the tuned model."""
+    if plans is None:
+        return []
+    rows = []
+    for name, one in plans["to_tuned"].items():
+        change = numbers.change(one["difference"], bounded)
+        rows.append((f"plan {name}", f"{numbers.measure(one['value_after'], bounded)}  ({one['verdict']}, {change})"))
+    return rows
 
 
 def _gpu_hours(attempts: Mapping[str, Any] | None) -> list[tuple[str, str]]:

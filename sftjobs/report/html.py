@@ -50,6 +50,7 @@ def render(report: Mapping[str, Any], texts: Mapping[str, str] = ENGLISH) -> byt
         evaluations={role: report["evaluations"][role] for role in sorted(report["evaluations"], key=_role)},
         shown_models=_shown_models(comparison),
         slices=_slices(comparison),
+        plan_names=_plans(comparison),
         **_words(comparison),
         near=_near(report),
         why_wrong=_why_wrong(comparison),
@@ -123,6 +124,14 @@ def _shown_models(comparison: Mapping[str, Any] | None) -> list[tuple[str, Any]]
     first = comparison["pairs"][0]
     others = [(pair["before"], pair["value_before"]) for pair in comparison["pairs"]]
     return [*others, ("tuned", first["value_after"])]
+
+
+def _plans(comparison: Mapping[str, Any] | None) -> list[str]:
+    """Names of what the plans are compared by: base, the plan of the tuned model, the others. Empty with one plan."""
+    plans = None if comparison is None else comparison.get("plans")
+    if plans is None:
+        return []
+    return [*dict.fromkeys(["base", plans["tuned"], *plans["models"]])]
 
 
 def _words(comparison: Mapping[str, Any] | None) -> dict[str, str]:

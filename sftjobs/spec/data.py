@@ -58,6 +58,9 @@ class TaskSpec(SourceSpec):
     """Keep at most so many examples of this task, by the seed (a few hundred are often enough); `all`: no limit."""
     max_per_label: Positive | None = None
     """Keep at most so many examples of each label of this task, chosen by the seed."""
+    held_out: str | None = None
+    """Held-out examples of this task: a file of the same form, instead of `data.held_out`. All tasks have one, or
+    none."""
 
 
 class GeneralSpec(SourceSpec):
@@ -70,7 +73,7 @@ class GeneralSpec(SourceSpec):
 
 
 class HeldOutSpec(SourceSpec):
-    """Examples that are never trained on. Exactly one of `path` and `fraction`."""
+    """Examples that are never trained on. Exactly one of `path` and `fraction`, unless each task names its own."""
 
     path: str | None = None  # type: ignore[assignment]
     """A source of its own, as in `data.tasks`."""
@@ -154,8 +157,8 @@ class DataSpec(Document):
     """Training data by sub-task; the name becomes the example's `task`."""
     general: GeneralSpec | None = None
     """General-domain examples to mix in."""
-    held_out: HeldOutSpec
-    """What the models are compared on."""
+    held_out: HeldOutSpec = HeldOutSpec()
+    """What the models are compared on, unless each task names its own held-out examples."""
     dev_fraction: Fraction | None = None
     """Share of the tasks' examples for a dev set, apart from both others: for looking at while training."""
     on_bad_record: Literal["stop", "skip"] = "stop"

@@ -40,8 +40,20 @@ class DataFile:
     """One data file that the spec names."""
 
     where: lines.Path
+    """Of the source."""
     path: str
     source: SourceSpec
+    key: str = "path"
+    """Key of the source that names the file."""
+
+    @property
+    def place(self) -> lines.Path:
+        """Where the path is written."""
+        return (*self.where, self.key)
+
+    @property
+    def held_out(self) -> bool:
+        return self.key == "held_out" or self.where == ("data", "held_out")
 
 
 def problems(written: Written, check_files: bool) -> Problems:
@@ -61,6 +73,8 @@ def _data_files(written: Written) -> Iterator[DataFile]:
     data = written.spec.data
     for name, task in data.tasks.items():
         yield DataFile(("data", "tasks", name), task.path, task)
+        if task.held_out is not None:
+            yield DataFile(("data", "tasks", name), task.held_out, task, "held_out")
     if data.general is not None:
         yield DataFile(("data", "general"), data.general.path, data.general)
     if data.held_out.path is not None:
@@ -73,7 +87,7 @@ def _absolute(path: str, written: Written) -> Path:
 
 def data_path(file: DataFile, written: Written) -> Problems:
     """Where data can be, and in which format."""
-    where = (*file.where, "path")
+    where = file.place
     problem = _place_problem(file.path)
     if problem is not None:
         yield written.run.problem(where, problem)
@@ -133,20 +147,17 @@ def _exists(path: Path) -> bool:
 
 def held_out_apart(files: list[DataFile], written: Written) -> Problems:
     """What models are compared on is never trained on."""
-    held_out = written.spec.data.held_out.path
-    if held_out is None:
-        return
 
     def place(path: str) -> str:
         return os.path.realpath(_absolute(path, written)) if is_local(path) else path
 
-    for file in files:
-        if file.where != ("data", "held_out") and _same(place, file.path, held_out):
-            message = (
-                f"'{held_out}' is also {'.'.join(map(str, file.where))}.path: held-out examples are never trained on"
-            )
-            message += "; name another file, or set data.held_out to {fraction: 0.1}"
-            yield written.run.problem(("data", "held_out", "path"), message)
+    for held_out in (file for file in files if file.held_out):
+        for file in files:
+            if not file.held_out and _same(place, file.path, held_out.path):
+                also = ".".join(map(str, file.place))
+                message = f"'{held_out.path}' is also {also}: held-out examples are never trained on"
+                message += "; name another file, or set data.held_out to {fraction: 0.1}"
+                yield written.run.problem(held_out.place, message)
 
 
 def _same(place: object, one: str, other: str) -> bool:
@@ -197,7 +208,7 @@ def _model(name: str, path: Path, written: Written) -> Problems:
 
 def contents(file: DataFile, written: Written) -> Problems:
     """The file exists, can be read, and has the columns that the prompt asks for."""
-    where = (*file.where, "path")
+    where = file.place
     if not is_local(file.path):
         return
     path = _absolute(file.path, written)
@@ -223,7 +234,7 @@ def _fits(file: DataFile, columns: list[str], written: Written) -> Problems:
     ready = source.columns.messages in columns if source.columns.messages else bool(_CONVERSATIONS & set(columns))
     if written.prompt_source is None or ready or source.shape not in ("auto", "columns") or _has_shape(columns):
         return
-    where = (*file.where, "path")
+    where = file.place
     for name in placeholders(written.prompt.input):
         column = source.columns.inputs.get(name, name)
         if not _there(column, columns):

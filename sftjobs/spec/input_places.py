@@ -17,6 +17,11 @@ def task_input(task: str) -> str:
     return f"task.{task}"
 
 
+def held_out_input(task: str) -> str:
+    """Held-out examples of one task."""
+    return f"held_out.{task}"
+
+
 def against_input(index: int) -> str:
     return f"against.{index}"
 
@@ -39,6 +44,7 @@ def data_places(spec: RunSpec) -> dict[str, Path]:
     found: dict[str, Path] = {}
     found |= {task_input(name): ("data", "tasks", name, "path") for name in data.tasks}
     found |= {GENERAL: ("data", "general", "path"), HELD_OUT: ("data", "held_out", "path")}
+    found |= {held_out_input(name): ("data", "tasks", name, "held_out") for name in data.tasks}
     found |= {against_input(i): ("data", "decontaminate", "against", i) for i in range(len(data.decontaminate.against))}
     found[WAIVE] = ("data", "decontaminate", "waive")
     found[CORRECTIONS] = ("data", "corrections")

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from sftjobs import names
 from sftjobs.errors import Problem
-from sftjobs.spec import eval_rules, file_rules, method_rules, prompt_rules, zero_rules
+from sftjobs.spec import eval_rules, file_rules, method_rules, multi_task_rules, prompt_rules, zero_rules
 from sftjobs.spec.input_places import places, value_at
+from sftjobs.spec.multi_task import SHORT
 from sftjobs.spec.places import hub_data
 from sftjobs.spec.run import RunSpec, StageResources
 from sftjobs.spec.secret import FromEnv
@@ -32,6 +33,7 @@ def problems(written: Written, check_files: bool = True) -> Problems:
     if written.prompt_source is not None:
         yield from prompt_rules.problems(written.prompt, written.prompt_source)
     yield from method_rules.problems(written)
+    yield from multi_task_rules.problems(written)
     yield from eval_rules.problems(written)
     yield from zero_rules.problems(written)
     yield from file_rules.problems(written, check_files)
@@ -57,6 +59,10 @@ def job_names(written: Written) -> Problems:
     stages = [*STAGES, STAGE_OF_PREVIOUS] if spec.eval.compare_to else list(STAGES)
     if spec.train.seeds > 1:
         stages.append(f"eval-tuned-{spec.train.seeds}")
+    first, *further = spec.train.multi_task.plans
+    parts = {"separate": len(spec.data.tasks), "dual_stage": 2}
+    stages += [f"train-{SHORT[plan]}-{parts.get(plan, '')}".rstrip("-") for plan in further]
+    stages += ["train-dual-1"] if first == "dual_stage" else []
     stages += [f"import-data{i + 1}" for i, one in enumerate(_sources(spec)) if hub_data(one)]
     stage = max(stages, key=len)
     room = names.MAX_JOB_NAME - len(f"-{stage}-a{attempts}")
@@ -135,10 +141,22 @@ def task_names(written: Written) -> Problems:
 
 
 def held_out(written: Written) -> Problems:
-    """Exactly one of `path` and `fraction`."""
+    """Exactly one of `path` and `fraction`, or a file for each task."""
     spec, problem = written.spec.data.held_out, written.run.problem
     where = ("data", "held_out")
-    if spec.path is None and spec.fraction is None:
+    tasks = written.spec.data.tasks
+    without = [name for name, task in tasks.items() if task.held_out is None]
+    if len(without) < len(tasks):
+        for name in without:
+            message = "other tasks name their held-out examples and this one does not; write held_out: FILE here too"
+            yield problem(("data", "tasks", name), message)
+        for field in ("path", "fraction"):
+            if getattr(spec, field) is not None:
+                message = (
+                    "has no effect: the tasks name their held-out examples (data.tasks.<name>.held_out); remove it"
+                )
+                yield problem((*where, field), message)
+    elif spec.path is None and spec.fraction is None:
         message = "needs path or fraction; write path: held_out.jsonl, or fraction: 0.1 to set aside a tenth"
         yield problem(where, message)
     elif spec.path is not None and spec.fraction is not None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sftjobs.model import Document
+from sftjobs.spec.multi_task import MultiTaskSpec
 from sftjobs.spec.numbers import Auto, Positive
 from sftjobs.spec.zero import ZeroSpec
 
@@ -103,6 +104,8 @@ class TrainSpec(Document):
     """The virtual tokens of methods `prompt_tuning`, `p_tuning` and `prefix_tuning`."""
     dev: DevSpec = DevSpec()
     """Looks at the dev set while training."""
+    multi_task: MultiTaskSpec = MultiTaskSpec()
+    """Ways to train on several tasks, compared in one run."""
     keep: Auto | Literal["best", "last"] = "auto"
     """Which weights become the tuned model: those of the best look at the dev set, or those of the last step. `auto`:
     the best if there is a dev set."""

@@ -59,6 +59,7 @@ TRAIN = [
     {"text": "good morning", "label": "balance"},
     {"text": "".join(map(chr, range(0x4E00, 0x5058))), "label": "balance"},
 ]
+CHAT = [{"text": "good morning to you", "label": "greeting"}, {"text": "nice to meet you", "label": "greeting"}]
 HELD_OUT = [{"text": "how much is left", "label": "balance"}, {"text": "hi", "label": "greeting"}]
 
 
@@ -101,6 +102,34 @@ def test_every_record_is_accounted_for(inputs: dict[str, Path], tmp_path: Path) 
     ]
     assert rows[2]["tokens"] is None and rows[6]["tokens"] > 400
     assert {row["source"] for row in rows[:7]} == {hashlib.sha256(inputs["task.intent"].read_bytes()).hexdigest()}
+
+
+def test_each_task_has_its_own_held_out_examples(inputs: dict[str, Path], tmp_path: Path) -> None:
+    """They are of that task in both sets, and guard the training examples of every task."""
+    del inputs["held_out"]
+    inputs["task.chat"] = write_records(
+        tmp_path / "chat.jsonl", [{"text": "how much is left", "label": "greeting"}, *CHAT]
+    )
+    inputs["held_out.intent"] = write_records(tmp_path / "intent-held.jsonl", HELD_OUT[:1])
+    inputs["held_out.chat"] = write_records(
+        tmp_path / "chat-held.jsonl", [{"text": "hello there", "label": "greeting"}]
+    )
+    config = data_config(
+        held_out=None,
+        max_dropped=1.0,
+        tasks={"intent": source("task.intent"), "chat": source("task.chat")},
+        held_out_tasks={"intent": source("held_out.intent"), "chat": source("held_out.chat")},
+    )
+    outcome = prepare(config, inputs, tmp_path / "work")
+    held_out = lines(outcome.content / "held_out.jsonl")
+    assert sorted((one["task"], one["messages"][-1]["content"]) for one in held_out) == [
+        ("chat", "greeting"),
+        ("intent", "balance"),
+    ]
+    trained = [
+        one["messages"][-2]["content"] for one in lines(outcome.content / "train.jsonl") if one["task"] == "chat"
+    ]
+    assert len(trained) == len(CHAT), "what is held out of another task is not trained on either"
 
 
 def test_examples_hold_the_rendered_prompt_and_join_the_ledger(inputs: dict[str, Path], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -78,15 +78,16 @@ def make_inputs(folder: Path) -> Path:
     tiny_model(folder / "model", hidden=64, layers=4)
     choose = random.Random(1)
     for name, count in (("train", 80), ("held_out", 24)):
-        lines = [json.dumps(_record(choose, f"{name}{index}")) for index in range(count)]
+        lines = [json.dumps(record(choose, f"{name}{index}")) for index in range(count)]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "prompt.yaml").write_text(_PROMPT, encoding="utf-8")
     (folder / "run.yaml").write_text(RUN_YAML, encoding="utf-8")
     return folder
 
 
-def _record(choose: random.Random, mark: str) -> dict[str, str]:
-    label = choose.choice(sorted(_WORDS))
+def record(choose: random.Random, mark: str, labels: Sequence[str] = tuple(_WORDS)) -> dict[str, str]:
+    """A message that asks for one of the labels."""
+    label = choose.choice(sorted(labels))
     return {"text": " ".join(choose.choice(_WORDS[label]) for _ in range(5)) + f" {mark}", "label": label}
 
 

@@ -20,13 +20,16 @@ SUPERVISED = [1 + i % 5 for i in range(len(TASKS))]
         Mixture({"a": 3.0, "b": 1.5}, general_ratio=0.2),
         Mixture({"a": 2.0, "b": 1.0}, MixSpec(mode="weighted"), {"a": 4.0}, general_ratio=1.0, general_max_repeats=2),
         Mixture({"a": 1.0, "b": 1.0}, MixSpec(mode="capped", cap=10, examples_per_epoch=200)),
+        Mixture({"a": 1.0}, general_ratio=0.5, extra={"b": 1.5}),
+        Mixture({GENERAL: 2.0, "b": 2.0}, shares={"b": 0.3}),
     ],
 )
 def test_figures_are_those_of_what_is_drawn(mixture: Mixture) -> None:
     rows = mixture_table(TASKS, TOKENS, SUPERVISED, mixture, seed=5)
-    order = Order(TASKS, mixture, 4, 5)
+    drawn_from = [i for i, task in enumerate(TASKS) if mixture.draws_from(task)]
+    order = Order([TASKS[i] for i in drawn_from], mixture, 4, 5)
     for epoch in range(len(order.sizes)):
-        members = order.members(epoch)
+        members = [drawn_from[number] for number in order.members(epoch)]
         of_epoch = [row for row in rows if row["epoch"] == epoch + 1]
         assert {row["task"] for row in of_epoch} == {TASKS[i] for i in members}
         for row in of_epoch:

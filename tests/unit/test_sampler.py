@@ -80,6 +80,36 @@ def test_modes(mix: MixSpec, drawn: dict[str, int]) -> None:
     assert found == {**drawn, GENERAL: 0}
 
 
+def test_a_task_that_is_not_named_is_not_drawn() -> None:
+    mixture = Mixture({"a": 1.0}, general_ratio=0.5)
+    assert mixture.draws({"a": 4, "b": 9, GENERAL: 10}) == [{"a": 4, GENERAL: 2}]
+    assert [mixture.draws_from(task) for task in ("a", "b", GENERAL)] == [True, False, True]
+    assert not Mixture({"a": 1.0}).draws_from(GENERAL)
+
+
+def test_a_last_epoch_of_some_tasks() -> None:
+    """It comes after all others, whatever their mode, with general data in the same proportion."""
+    mixture = Mixture({"a": 2.0, "b": 1.0}, general_ratio=0.5, extra={"b": 1.5})
+    assert mixture.draws({"a": 4, "b": 2, GENERAL: 10}) == [
+        {"a": 4, "b": 2, GENERAL: 3},
+        {"a": 4, "b": 0, GENERAL: 2},
+        {"b": 2, GENERAL: 1},
+        {"b": 1, GENERAL: 1},
+    ]
+    capped = Mixture({"a": 1.0, "b": 1.0}, MixSpec(mode="capped", cap=1), extra={"b": 1.0})
+    assert capped.draws({"a": 5, "b": 1}) == [{"a": 3, "b": 3, GENERAL: 0}, {"b": 1, GENERAL: 0}]
+
+
+def test_a_share_of_a_task_beside_general_examples_that_are_passed_over() -> None:
+    """Each epoch draws its share anew, and holds every general example once."""
+    mixture = Mixture({GENERAL: 2.0, "a": 2.0}, shares={"a": 0.25})
+    assert mixture.draws({"a": 10, GENERAL: 3}) == [{"a": 3, GENERAL: 3}] * 2
+    order = Order(["a"] * 40 + [GENERAL] * 3, mixture, 4, seed=1)
+    shares = [{i for i in order.members(epoch) if i < 40} for epoch in (0, 1)]
+    assert [len(share) for share in shares] == [10, 10]
+    assert shares[0] != shares[1]
+
+
 def test_weights_and_general_data_on_top() -> None:
     mixture = Mixture({"a": 1.0, "b": 1.0}, MixSpec(mode="weighted", examples_per_epoch=40), {"a": 3.0}, 0.5, 2)
     assert mixture.draws({"a": 100, "b": 10, GENERAL: 8}) == [{"a": 30, "b": 10, GENERAL: 16}]

@@ -101,9 +101,13 @@ def epochs(ledger: Ledger, row: Row, mixture: MixtureConfig, seed: int) -> list[
     kept = ledger.where(pc.and_(pc.equal(ledger.table["decision"], "kept"), pc.equal(ledger.table["split"], "train")))
     if len(kept) > _MOST_DRAWN:
         return None
+    drawn = Mixture.of(mixture)
+    if not drawn.draws_from(row["task"]):
+        return []
     table = ledger.table.take(pa.array(kept, pa.int64()))
+    table = table.filter(pa.array([drawn.draws_from(task) for task in table["task"].to_pylist()], pa.bool_()))
     index = pc.index(table["id"], row["id"]).as_py()
-    order = Order(table["task"].to_pylist(), Mixture.of(mixture), global_batch=1, seed=seed)
+    order = Order(table["task"].to_pylist(), drawn, global_batch=1, seed=seed)
     shown = range(min(len(order.sizes), _MOST_EPOCHS))
     return [{"epoch": epoch + 1, "uses": _uses(order, epoch, row["task"], index)} for epoch in shown]
 
