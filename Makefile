@@ -47,8 +47,9 @@ $(VENV)/.train: $(VENV)/.runtime requirements/train.txt
 	  -r requirements/train.txt
 	@touch $@
 
-test: $(VENV)/.dev $(VENV)/.train $(SMOLLM2) .models/tokenizers/.done $(HELM)  ## every test that needs no cluster, seconds per tier
-	$(BIN)/python hack/run_tiers.py lint unit chart store release agent chain cli stage dist browser
+LANES ?= 2
+test: $(VENV)/.dev $(VENV)/.train $(SMOLLM2) .models/tokenizers/.done $(HELM)  ## every test that needs no cluster, two tiers at a time (LANES=1: one)
+	$(BIN)/python hack/run_tiers.py --lanes $(LANES) lint unit stage chain dist release agent store chart cli browser
 
 lint: $(VENV)/.dev  ## ruff, mypy, import contracts, generated files
 	$(BIN)/python hack/run_tiers.py lint

@@ -1,11 +1,15 @@
-"""Run test tiers one after another and print the seconds of each; the first failure does not hide the others.
+"""Run test tiers and print the seconds of each; the first failure does not hide the others.
 
-python hack/run_tiers.py lint unit chart store release agent chain cli stage dist browser
+python hack/run_tiers.py lint unit stage chain dist agent
+python hack/run_tiers.py --lanes 2 ...      two at a time, every line with its tier in front: tests often wait
 """
 
+import argparse
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,21 +49,52 @@ def commands(tier: str) -> list[list[str]]:
     return [[sys.executable, "-m", "pytest", "-q", "--durations=5", *tests]]
 
 
-def main(tiers: list[str]) -> int:
+@dataclass(frozen=True)
+class Ran:
+    """How a tier ended."""
+
+    tier: str
+    seconds: float
+    passed: bool
+
+
+def run(tier: str, beside_others: bool) -> Ran:
+    """Run a tier to its end."""
+    print(f"\n=== {tier}", flush=True)
+    began = time.monotonic()
+    codes = [_run(command, f"{tier:8}| " if beside_others else None) for command in commands(tier)]
+    return Ran(tier, time.monotonic() - began, not any(codes))
+
+
+def _run(command: list[str], prefix: str | None) -> int:
+    """Exit code of a command; with `prefix` before each line of what it prints."""
+    if prefix is None:
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(f"{prefix}{line.rstrip()}", flush=True)
+    return process.returncode
+
+
+def main(tiers: list[str], lanes: int) -> int:
     """Exit code 0 if every tier passed."""
-    rows: list[tuple[str, float, str]] = []
-    for tier in tiers:
-        print(f"\n=== {tier}", flush=True)
-        began = time.monotonic()
-        codes = [subprocess.run(command, cwd=ROOT, check=False).returncode for command in commands(tier)]
-        rows.append((tier, time.monotonic() - began, "ok" if not any(codes) else "FAILED"))
+    began = time.monotonic()
+    with ThreadPoolExecutor(lanes) as pool:
+        found = list(pool.map(lambda tier: run(tier, lanes > 1), tiers))
     print("\nseconds per tier")
-    for tier, seconds, verdict in rows:
-        print(f"  {tier:8} {seconds:7.1f}  {verdict}")
-    failed = sum(verdict != "ok" for _, _, verdict in rows)
-    print(f"tiers: {len(rows) - failed} passed, {failed} failed")
+    for one in found:
+        print(f"  {one.tier:8} {one.seconds:7.1f}  {'ok' if one.passed else 'FAILED'}")
+    failed = sum(not one.passed for one in found)
+    print(f"tiers: {len(found) - failed} passed, {failed} failed, {time.monotonic() - began:.0f} s in all")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description="Run test tiers and print the seconds of each.")
+    parser.add_argument("--lanes", type=int, default=1, help="tiers at a time")
+    parser.add_argument("tiers", nargs="+")
+    arguments = parser.parse_args()
+    sys.exit(main(arguments.tiers, arguments.lanes))
