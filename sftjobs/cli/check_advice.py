@@ -48,6 +48,9 @@ def training_advice(
         notes.append("memory and time on GPUs are not known: give --cluster with a cluster.yaml that has a block gpu")
         shape = None
     price = Price(gpu.price_per_hour, gpu.currency) if gpu and gpu.price_per_hour is not None else None
+    trainings = [stage.name for stage in planned.plan.stages if stage.kind == "train"]
+    if len(trainings) > 1:
+        notes.append(f"time and cost are of stage train; this run has {len(trainings)}: {', '.join(trainings)}")
     rows = advise(shape, data, run, _within(there), price)
     now = _this_run(planned, run, decided.learning_rate)
     return [{**asdict(row), "this_run": now.get(row.topic, "")} for row in rows], notes

@@ -30,7 +30,7 @@ ENGLISH: dict[str, str] = {
     "left_out": "{n} examples without a score were left out of the comparison.",
     "not_compared": "Not compared with {name}:",
     "plans": "Ways to train on the tasks",
-    "plans_lead": "Every plan answered the same held-out examples. Plan {tuned} made the tuned model.",
+    "plans_lead": "Every plan answered the same held-out examples. Plan {tuned} ({what}) made the tuned model.",
     "plan": "Plan",
     "plan_mixed": "all tasks together",
     "plan_separate": "a model for each task",
