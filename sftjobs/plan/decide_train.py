@@ -55,8 +55,8 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
     """
     reasons: Reasons = {}
     mixture = MixtureConfig.model_validate(config["mixture"])
-    sizes_of = {name: task.examples for name, task in counts.tasks.items()}
-    total = sum(size for name, size in sizes_of.items() if name in mixture.epochs or name in mixture.extra)
+    examples_of = {name: task.examples for name, task in counts.tasks.items()}
+    total = sum(size for name, size in examples_of.items() if name in mixture.epochs or name in mixture.extra)
     method = _method(config["method"], total, reasons)
     rate = config["learning_rate"]
     if rate == "auto":
@@ -65,12 +65,12 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
             rate, what = RATE_OF_NETWORK, f"{method} with an encoder"
         reasons["learning_rate"] = f"{rate:g} is where {what} usually works; see docs/methods.md"
     micro, accumulation = _batch(config, resources, counts, total, reasons)
-    draws = Mixture.of(mixture).draws(sizes_of)
+    draws = Mixture.of(mixture).draws(examples_of)
     sizes = [sum(drawn.values()) for drawn in draws]
     global_batch = micro * accumulation * resources.world_size
     all_steps = optimizer_steps(sizes, global_batch)
     steps = all_steps if config["max_steps"] is None else min(all_steps, config["max_steps"])
-    _on_general(mixture, sizes_of.get(GENERAL, 0), draws, reasons)
+    _on_general(mixture, examples_of.get(GENERAL, 0), draws, reasons)
     decided = TrainConfig(
         method=method,
         lora=_lora(config["lora"], method, steps) if method in LORA_FAMILY else None,

@@ -14,7 +14,7 @@ WHERE = ("train", "multi_task")
 
 def problems(written: Written) -> Problems:
     """Everything that the rules find."""
-    for rule in (plans, named_tasks, shares, dual_stage, seeds, held_out_by_task):
+    for rule in (plans, named_tasks, no_effect, dual_stage, seeds, held_out_by_task):
         yield from rule(written)
 
 
@@ -62,7 +62,7 @@ def named_tasks(written: Written) -> Problems:
                 yield written.run.problem((*where, index), f"'{task}' stands here twice; remove one")
 
 
-def shares(written: Written) -> Problems:
+def no_effect(written: Written) -> Problems:
     """No setting without effect."""
     multi = written.spec.train.multi_task
     for field, plan in (("key_epochs", "key_tasks"), ("specialised_share", "dual_stage")):
