@@ -49,7 +49,7 @@ def training_advice(
         shape = None
     price = Price(gpu.price_per_hour, gpu.currency) if gpu and gpu.price_per_hour is not None else None
     trainings = [stage.name for stage in planned.plan.stages if stage.kind == "train"]
-    if len(trainings) > 1:
+    if len(trainings) > 1 and shape is not None:
         notes.append(f"time and cost are of stage train; this run has {len(trainings)}: {', '.join(trainings)}")
     rows = advise(shape, data, run, _within(there), price)
     now = _this_run(planned, run, decided.learning_rate)
