@@ -169,7 +169,10 @@ def fetch_part(
     if (document.kind, document.key) != (kind, key):
         raise DamagedError(name, f"{store.uri}/{name} belongs to stage {document.kind}/{document.key}")
     if document.world_size != world_size:
-        raise CheckpointError(f"checkpoint of step {found.step} is of {document.world_size} ranks, not {world_size}")
+        raise CheckpointError(
+            f"checkpoint of step {found.step} was made by {document.world_size} ranks, this training has {world_size}; "
+            f"{CheckpointError.way_out}"
+        )
     prefix = names.checkpoint_prefix(kind, key, found.incarnation, found.step)
     files = _files_of(store, prefix, document, node)
     if node != 0:

@@ -113,7 +113,9 @@ def test_damage_is_found(store: FolderStore, tmp_path: Path, damage: str) -> Non
 
 def test_another_number_of_ranks_is_refused(store: FolderStore, tmp_path: Path) -> None:
     save(store, tmp_path, 5, ranks=2)
-    with pytest.raises(CheckpointError, match="checkpoint of step 5 is of 2 ranks, not 1"):
+    with pytest.raises(
+        CheckpointError, match="made by 2 ranks, this training has 1; `sftjobs resume RUN --restart-stage"
+    ):
         fetch(store, tmp_path)
 
 

@@ -23,7 +23,9 @@ from sftjobs.agent.group.messages import (
     Saved,
     Start,
     Stop,
+    Whereabouts,
 )
+from sftjobs.agent.whereabouts import Place
 from sftjobs.attempts import Termination
 
 POLL_S = 0.05
@@ -119,6 +121,10 @@ class Peer(Group):
 
     def ask_for_stacks(self) -> None:
         """Node 0 asks for them."""
+
+    def share(self, places: list[Place]) -> list[Place]:
+        self._send(Whereabouts(places=places))
+        return places
 
     def saved(self, step: int, problem: str = "") -> None:
         self._send(Saved(step=step, problem=problem))
