@@ -13,10 +13,10 @@ from sftjobs import names
 from sftjobs.agent.group.base import GroupEnded
 from sftjobs.agent.group.leader import Leader
 from sftjobs.agent.logs import Log
-from sftjobs.artifact import checkpoints
+from sftjobs.artifact import checkpoints, retention
 from sftjobs.artifact.checkpoints import Place
 from sftjobs.errors import SftError, StoreConfigError, StoreError
-from sftjobs.plan.types import Resources
+from sftjobs.plan.types import Operation, Resources
 
 POLL_S = 0.2
 FIRST_PAUSE_S = 1.0
@@ -35,6 +35,7 @@ class Saver:
         self,
         place: Place,
         resources: Resources,
+        operation: Operation,
         folder: Path,
         newest: int | None,
         log: Log,
@@ -43,6 +44,7 @@ class Saver:
     ) -> None:
         self._place = place
         self._resources = resources
+        self._operation = operation
         self._ranks = resources.ranks_of(0)
         self._folder = folder
         self._log = log
@@ -129,7 +131,8 @@ class Saver:
             self._log.say(
                 f"checkpoint of step {step}: {size / 2**20:.1f} MiB uploaded in {time.monotonic() - started:.1f} s"
             )
-            checkpoints.prune(place.store, place.kind, place.key, newest=step)
+            keep = self._operation
+            retention.prune(place.store, place.kind, place.key, step, keep.keep_last, keep.keep_every)
         except GroupEnded as ended:  # the supervisor hears it, too
             self._log.say(f"checkpoint of step {step} is not complete in the store: {ended}")
             self._aborted.set()

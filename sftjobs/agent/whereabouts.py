@@ -50,7 +50,7 @@ def judge(places: Sequence[Place], world: int) -> Verdict:
         return Verdict()
     missing = sorted(set(range(world)) - {place.rank for place in places})
     if missing:
-        return _one_of(missing, f"{_ranks(missing)}: not at its first mark yet")
+        return _one_of(missing, f"{_ranks(missing)}: still starting")
     last = min(places, key=lambda place: place.count)
     behind = sorted(place.rank for place in places if place.count == last.count)
     at = f" at step {last.step}" if last.step else ""

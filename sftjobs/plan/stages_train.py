@@ -10,7 +10,7 @@ from sftjobs.spec.run import RunSpec
 def train_stage(spec: RunSpec, model: StageInput, number: int) -> StageNode:
     """Its config is the spec's until the data is known; `finish` makes a TrainConfig of it."""
     train = spec.train
-    config = train.model_dump(exclude={"checkpoint_every_s", "epochs", "seeds", "report_to"})
+    config = train.model_dump(exclude={"checkpoint_every_s", "checkpoints", "epochs", "seeds", "report_to"})
     config["mixture"] = mixture_config(spec).model_dump()
     config["max_tokens"] = spec.data.max_tokens
     config["seed"] = spec.seed + number - 1
@@ -35,6 +35,8 @@ def train_stage(spec: RunSpec, model: StageInput, number: int) -> StageNode:
         operation=operation(
             spec,
             checkpoint_every_s=train.checkpoint_every_s,
+            keep_last=train.checkpoints.keep_last,
+            keep_every=train.checkpoints.keep_every,
             batch_size=spec.eval.batch_size,
             report_to=train.report_to,
         ),

@@ -238,7 +238,7 @@ def test_a_damaged_part_of_one_node_makes_all_go_back(bench: AgentBench, tmp_pat
     prefix = names.checkpoint_prefix(plan.kind, plan.key, 1, 5)
     bench.store.put(f"{prefix}{names.rank_folder(3)}/state.json", b"x")
     go_on(bench, plan, undisturbed, 4)
-    said = "checkpoint of step 5 is skipped, an older one will be used: node 1: "
+    said = "checkpoint of step 5 is skipped, another one will be used: node 1: "
     assert said in bench.log(plan, attempt=1)
 
 

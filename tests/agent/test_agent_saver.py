@@ -65,7 +65,7 @@ def saving(
     store: FolderStore, plan: StagePlan, folder: Path, newest: int | None, log: Log, incarnation: int = 1
 ) -> Saver:
     place = Place(store, plan.kind, plan.key, incarnation)
-    return Saver(place, plan.resources, folder, newest, log, Leader(1, "", 0, log.say, lambda: None))
+    return Saver(place, plan.resources, plan.operation, folder, newest, log, Leader(1, "", 0, log.say, lambda: None))
 
 
 def steps(store: FolderStore, plan: StagePlan) -> list[int]:

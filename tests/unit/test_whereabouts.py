@@ -51,11 +51,11 @@ BEHIND = "the other ranks wait for it in a collective"
             2,
             Verdict("all ranks: waiting for data (loader) since 60 s at step 12"),
         ),
-        ([place(0, Phase.LOAD, 1, 0)], 2, Verdict("rank 1: not at its first mark yet", 1)),
+        ([place(0, Phase.LOAD, 1, 0)], 2, Verdict("rank 1: still starting", 1)),
         (
             [place(0, Phase.LOAD, 1, 0)],
             11,
-            Verdict("ranks 1, 2, 3, 4, 5, 6, 7, 8 and 2 more: not at its first mark yet"),
+            Verdict("ranks 1, 2, 3, 4, 5, 6, 7, 8 and 2 more: still starting"),
         ),
     ],
 )
