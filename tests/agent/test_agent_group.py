@@ -14,69 +14,26 @@ import pytest
 from sftjobs import names
 from sftjobs.agent.group.channel import Channel
 from sftjobs.agent.group.messages import Finished, Hello, encode
-from sftjobs.artifact import checkpoints
 from sftjobs.errors import NotFoundError
 from sftjobs.names import Exit
-from sftjobs.plan.types import Operation, Resources, StagePlan
-from tests.support.agent_runner import AgentBench, RunningAgent, until
-
-GROUP = Resources(nodes=2, processes_per_node=2, threads_per_process=1)
-
-
-def planned(bench: AgentBench, steps: int = 6, checkpoint_every: int = 2, **operation: int) -> StagePlan:
-    values = {"steps": steps, "checkpoint_every": checkpoint_every}
-    return bench.plan(
-        values,
-        program="lockstep",
-        resources=GROUP,
-        operation=Operation(**{"group_wait_s": 30, "grace_s": 20} | operation),
-    )
+from sftjobs.plan.types import StagePlan
+from tests.support.agent_groups import (
+    GROUP,
+    all_there,
+    both,
+    codes,
+    go_on,
+    planned,
+    steps,
+    undisturbed_digest,
+    waiting,
+)
+from tests.support.agent_runner import AgentBench, RunningAgent, handles_term, until
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Digest of the artifact that nobody disturbed."""
-    other = AgentBench(tmp_path_factory.mktemp("undisturbed"))
-    plan = planned(other)
-    agents = other.start_group(plan)
-    assert codes(agents) == [0, 0]
-    assert [agent.termination.failure for agent in agents] == ["committed", "committed"]
-    digest = other.digest(plan)
-    other.close()
-    return digest
-
-
-def codes(agents: list[RunningAgent]) -> list[int]:
-    return [agent.wait() for agent in agents]
-
-
-def steps(bench: AgentBench, plan: StagePlan) -> list[int]:
-    return [found.step for found in checkpoints.list_checkpoints(bench.store, plan.kind, plan.key)]
-
-
-def waiting(tmp_path: Path, step: int) -> dict[str, str]:
-    """Environment of ranks that wait at a step for a signal to stop, or for the file `go`."""
-    return {f"TEST_AT_{step}": f"wait:{tmp_path}"}
-
-
-def both(variables: dict[str, str]) -> dict[int, dict[str, str]]:
-    """The same variables on both nodes."""
-    return {0: variables, 1: variables}
-
-
-def all_there(tmp_path: Path) -> bool:
-    return all((tmp_path / f"reached-{rank}").exists() for rank in range(4))
-
-
-def go_on(bench: AgentBench, plan: StagePlan, digest: str, step: int) -> None:
-    """The next attempt resumes from `step` on every rank and ends as if nothing had happened."""
-    agents = bench.start_group(plan, attempt=1)
-    assert codes(agents) == [0, 0]
-    for node in (0, 1):
-        log = bench.log(plan, attempt=1, node=node)
-        for rank in GROUP.ranks_of(node):
-            assert f"[rank {rank}] resumed at step {step}" in log, log
-    assert bench.digest(plan) == digest
+    return undisturbed_digest(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.mark.parametrize("node", [0, 1])
@@ -101,6 +58,27 @@ def test_kueue_stops_all_nodes_at_once(bench: AgentBench, tmp_path: Path, undist
         agent.signal(signal.SIGTERM)
     assert codes(agents) == [Exit.STOPPED, Exit.STOPPED]
     go_on(bench, plan, undisturbed, 5)
+
+
+def stop_alone(agent: RunningAgent, said: str) -> None:
+    """While it waits for the other node."""
+    until(lambda: said in agent.text and handles_term(agent), "it to wait for the other node")
+    agent.signal(signal.SIGTERM)
+    assert agent.wait() == Exit.STOPPED, agent.text
+    assert agent.termination.checkpoint is None
+
+
+def test_preempted_twice_before_the_first_save(bench: AgentBench, undisturbed: str) -> None:
+    """While a node waits for the other one; and when they have just met. Nothing is charged, nothing half is left."""
+    plan = planned(bench)
+    stop_alone(bench.start_node(plan, 0, attempt=0), "attempt 0, incarnation 1")
+    stop_alone(bench.start_node(plan, 1, attempt=1), "trying again")
+    agents = bench.start_group(plan, attempt=2)
+    until(lambda: "node 1 is here" in agents[0].text, "both nodes")
+    agents[1].signal(signal.SIGTERM)
+    assert codes(agents) == [Exit.STOPPED, Exit.STOPPED]
+    assert steps(bench, plan) == []
+    go_on(bench, plan, undisturbed, 0, attempt=3)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 3])

@@ -130,7 +130,9 @@ class Peer(Group):
         self._send(Saved(step=step, problem=problem))
 
     def settle(self, own: Termination, complaint: bool) -> Termination:
-        """See Group; node 0 decides."""
+        """See Group; node 0 decides, if it was ever found."""
+        if self._channel is None:
+            return own
         self._send(Failed(termination=own, complaint=complaint))
         return self.verdict(VERDICT_S) or own
 

@@ -83,12 +83,12 @@ def run(program: Program) -> None:
         program.doing(Phase.AGREE, step)
         if action == f"{program.rank}/lost:":
             ranks.hear(ranks.files[0])
-        said = ranks.gather([program.stop_requested, step, state])
+        said = ranks.gather([program.stop_requested, step, state, program.may_save])
         assert {one[1] for one in said} == {step}, said
         state = hashlib.sha256(json.dumps([program.rank, [one[2] for one in said]]).encode()).hexdigest()
         program.progress("count", step, config["steps"], "steps", loss=1 / step)
         stop = any(one[0] for one in said)
-        if stop or step % config["checkpoint_every"] == 0:
+        if stop or (step % config["checkpoint_every"] == 0 and said[0][3]):  # rank 0 decides, as in training
             program.doing(Phase.SAVE, step)
             folder = program.new_checkpoint(step)
             (folder / "state.json").write_text(json.dumps({"step": step, "state": state}))
