@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sftjobs import names
-from tests.support.cluster_run import ClusterRun
+from tests.support.cluster_run import ClusterRun, pod_of
 from tests.support.container_faults import kill_rank
 from tests.support.disturbed import attempt_lost
 from tests.support.whole_run import WholeRun
@@ -37,13 +37,6 @@ def run(new_run: Callable[..., ClusterRun]) -> ClusterRun:
     run = new_run("nodes", changes=CHANGES)
     run.install()
     return run
-
-
-def pod_of(run: ClusterRun, node: int) -> str:
-    """Name of the pod of a node once all of the group run."""
-    pods = run.until(lambda: len(found := run.pods("train")) == 2 and found, "two pods of train run")
-    index = "batch.kubernetes.io/job-completion-index"
-    return str(next(pod["metadata"]["name"] for pod in pods if pod["metadata"]["labels"][index] == str(node)))
 
 
 class TestTwoNodes:

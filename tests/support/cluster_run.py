@@ -247,6 +247,13 @@ def prepare_run(
     return ClusterRun(whole, cluster, namespace, store.pod_endpoint(cluster.host), **more)
 
 
+def pod_of(run: ClusterRun, node: int) -> str:
+    """Name of the pod of a node of the training once both of its two pods run."""
+    pods = run.until(lambda: len(found := run.pods("train")) == 2 and found, "two pods of train run")
+    index = "batch.kubernetes.io/job-completion-index"
+    return str(next(pod["metadata"]["name"] for pod in pods if pod["metadata"]["labels"][index] == str(node)))
+
+
 def seconds_between(begin: str, end: str) -> float:
     """Of two times as the API shows them."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
