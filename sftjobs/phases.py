@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sftjobs.model import Document
 
-WIDTH = 128
+WIDTH = 160
 """Bytes of a mark: each overwrites the one before."""
 
 
@@ -21,7 +21,7 @@ class Phase(StrEnum):
     """What a rank does until its next mark."""
 
     LOAD = "load"
-    """Opens the model, meets the others."""
+    """The first mark: libraries are loaded. Reads data, opens the model, meets the others."""
     DATA = "data"
     """Waits for the next batch: the only phase in which it needs nobody else."""
     PASSES = "passes"
@@ -47,6 +47,8 @@ class Mark(Document):
     """Marks of this rank so far."""
     since: float
     """`time.monotonic()`, which all processes of a machine share."""
+    began: float
+    """The same of the first mark: libraries are loaded."""
 
 
 class Marker:
@@ -56,10 +58,13 @@ class Marker:
         # Open as long as the process lives: a descriptor of the system, not a file that Python would close.
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
         self._count = 0
+        self._began = 0.0
 
     def __call__(self, phase: Phase, step: int) -> None:
+        now = time.monotonic()
         self._count += 1
-        mark = {"phase": phase, "step": step, "count": self._count, "since": time.monotonic()}
+        self._began = self._began or now
+        mark = {"phase": phase, "step": step, "count": self._count, "since": now, "began": self._began}
         os.pwrite(self._file, json.dumps(mark).encode().ljust(WIDTH), 0)
 
 

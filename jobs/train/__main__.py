@@ -46,11 +46,11 @@ def run(program: Program) -> None:
 
 def train_and_export(program: Program) -> None:
     """`run` up to the point where ranks part."""
-    program.doing(Phase.LOAD, 0)
     config = TrainConfig.model_validate(program.plan.config)
     check_trackers(program.plan.operation.report_to)
     check_ranks(program.world_size, config.world_size, "were started")
     parallel = parallel_of(config)
+    program.doing(Phase.LOAD, 0)
     header = checkpoint.read_header(program.resume, program, parallel.name) if program.resume else None
     planned_device(config.device, program.local_rank)
     make_repeatable(config.seed, config.threads_per_process)

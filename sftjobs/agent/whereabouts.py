@@ -7,7 +7,7 @@ from sftjobs.model import Document
 from sftjobs.phases import Phase
 
 _DOING = {
-    Phase.LOAD: "loading libraries and model",
+    Phase.LOAD: "loading data and model",
     Phase.DATA: "waiting for data (loader)",
     Phase.PASSES: "in forward and backward",
     Phase.AGREE: "in a collective",

@@ -11,7 +11,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,19 @@ class ClusterRun:
 
     def exec(self, pod: str, *command: str, check: bool = True, timeout_s: float = 120.0) -> str:
         return self.cluster.kubectl("exec", pod, "-n", self.namespace, "--", *command, check=check, timeout_s=timeout_s)
+
+    @contextmanager
+    def drained(self) -> Iterator[None]:
+        """The node of the training is drained of this run, its controller included, and stays cordoned inside."""
+        node = self.pods("train")[0]["spec"]["nodeName"]
+        # Not Kueue: on the one node of the lab nothing can take its place, and without its webhook no pod can end.
+        ours = f"--pod-selector={names.LABEL_RUN}={self.name}"
+        try:
+            self.cluster.kubectl("drain", node, ours, "--delete-emptydir-data", "--force", timeout_s=300)
+            yield
+        finally:
+            self.cluster.kubectl("uncordon", node)
+        self.cluster.wait_healthy()
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
