@@ -59,6 +59,8 @@ class DataError(SftError):
 class CheckpointError(SftError):
     """A checkpoint was made by another configuration."""
 
+    way_out = "`sftjobs resume RUN --restart-stage STAGE` deletes it and begins at the first step"
+
     exit_code = Exit.BAD_CHECKPOINT
 
 

@@ -2,7 +2,8 @@
 
 Marked: every stage key that a kept run's plan leads to or that one of its attempts had, every pushed input that its
 plan names. Swept, if older than the grace: unmarked stages and inputs, records of dropped runs, and below marked
-stages that are committed what the winning incarnation left behind: other incarnations and checkpoints.
+stages that are committed what the winning incarnation left behind: other incarnations and checkpoints. Of checkpoints
+of a stage that is not finished only those go whose upload was cut off: nobody ever goes on from them.
 """
 
 import time
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sftjobs import names, runs
-from sftjobs.artifact import stages
+from sftjobs.artifact import retention, stages
 from sftjobs.artifact.lease import LeaseWatch, observe
 from sftjobs.errors import BusyError, ChangedError, NotFoundError, SftError
 from sftjobs.plan.committed import committed, done_in, next_plan
@@ -151,10 +152,12 @@ def _unneeded(entry: Entry, needed: set[str], limit: float) -> bool:
 
 
 def _leftovers(store: Store, kind: Kind, key: str, entries: list[Entry]) -> list[Entry]:
-    """Below a committed stage: incarnations that did not win, and checkpoints. An unfinished stage keeps all."""
+    """Below a committed stage: incarnations that did not win, and checkpoints. An unfinished stage keeps all that
+    another attempt can go on from."""
     commit = stages.read_commit(store, kind, key)
     if commit is None:
-        return []
+        there = {entry.key for entry in entries}
+        return [entry for entry in entries if retention.is_incomplete(kind, key, entry.key, there)]
     winner = names.incarnation_prefix(kind, key, commit.incarnation)
     kept = (f"{winner}{names.CONTENT}/", f"{winner}{names.INFO}/", f"{winner}{names.MANIFEST}")
     prefix = names.stage_prefix(kind, key)

@@ -19,6 +19,8 @@ ENV_RESUME = "SFTJOBS_RESUME"
 """Path of the checkpoint folder (`step-<N>`) to go on from; unset for a fresh start."""
 ENV_PROGRESS = "SFTJOBS_PROGRESS"
 """Path of the JSONL file to which rank 0 appends progress lines."""
+ENV_PHASE = "SFTJOBS_PHASE"
+"""Path of the file in which a rank says where it is; unset where nobody compares the ranks."""
 
 # --- environment of the agent (the Job dict sets it) ----------------------------------------------------------------
 ENV_STORE = "SFTJOBS_STORE"

@@ -27,6 +27,7 @@ from sftjobs import names
 from sftjobs.canonical import readable
 from sftjobs.errors import SftError
 from sftjobs.names import Exit
+from sftjobs.phases import Marker, Phase
 from sftjobs.plan.types import StagePlan
 
 
@@ -51,6 +52,8 @@ class Program:
         self.resume: Path | None = Path(resume) if resume else None
         """Checkpoint folder `step-<N>` to go on from, with `rank-<r>` below it; None for a fresh start."""
         self._progress = Path(environ[names.ENV_PROGRESS])
+        phase = environ.get(names.ENV_PHASE)
+        self._mark = Marker(Path(phase)) if phase else None
         self.stop_requested = False
         """True once the agent has asked to stop: finish the step, save, raise Stopped."""
         self.content.mkdir(parents=True, exist_ok=True)
@@ -74,6 +77,14 @@ class Program:
             line = {"t": time.time(), "phase": phase, "step": step, "total": total, "unit": unit, **more}
             with self._progress.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+
+    def doing(self, phase: Phase, step: int) -> None:
+        """Say where this rank is, from now until the next call. All ranks, in the same order, also where they differ.
+
+        `step`: the one in progress, from 1. What it is for: `sftjobs.phases`.
+        """
+        if self._mark is not None:
+            self._mark(phase, step)
 
     @property
     def may_save(self) -> bool:

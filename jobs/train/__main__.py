@@ -28,6 +28,7 @@ from jobs.train.summary import Stopwatch, counts, report
 from jobs.train.trackers import check_trackers, open_trackers
 from jobs.train.trainer import SftTrainer
 from sftjobs.errors import DataError
+from sftjobs.phases import Phase
 from sftjobs.plan.configs import TrainConfig
 from sftjobs.plan.sampler import Mixture, Order
 from sftjobs.program import Program, main
@@ -49,6 +50,7 @@ def train_and_export(program: Program) -> None:
     check_trackers(program.plan.operation.report_to)
     check_ranks(program.world_size, config.world_size, "were started")
     parallel = parallel_of(config)
+    program.doing(Phase.LOAD, 0)
     header = checkpoint.read_header(program.resume, program, parallel.name) if program.resume else None
     planned_device(config.device, program.local_rank)
     make_repeatable(config.seed, config.threads_per_process)
@@ -88,12 +90,14 @@ def train_and_export(program: Program) -> None:
             method.optimizer(model, config),
             lambda optimizer: method.schedule(optimizer, config),
             parallel,
+            program.doing,
         )
         edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
         train(program, trainer, edge)
 
     with watch("export"), infrastructure_errors(), memory():
         program.progress("export", edge.step, config.steps, unit="steps")
+        program.doing(Phase.EXPORT, edge.step)
         recheck = Recheck.on(examples)
         weights = parallel.weights(model)
         if program.rank == 0:

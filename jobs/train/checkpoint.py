@@ -104,32 +104,32 @@ def _read_part(folder: Path, program: Program, rank: int, parallel: str) -> Head
         raise CheckpointError(f"checkpoint {folder.name}: {names.rank_folder(rank)}/{HEADER}: {error}") from error
     found = raw.get("format") if isinstance(raw, dict) else None
     if found != FORMAT:
-        raise CheckpointError(f"checkpoint {folder.name}: format {found}, this version reads {FORMAT}; {_WAY_OUT}")
+        raise CheckpointError(
+            f"checkpoint {folder.name}: format {found}, this version reads {FORMAT}; {CheckpointError.way_out}"
+        )
     try:
         header = Header.model_validate(raw)
     except ValidationError as error:
         raise CheckpointError(
-            f"checkpoint {folder.name}: {names.rank_folder(rank)}/{HEADER} is incomplete: {error}; {_WAY_OUT}"
+            f"checkpoint {folder.name}: {names.rank_folder(rank)}/{HEADER} is incomplete: {error}; "
+            f"{CheckpointError.way_out}"
         ) from error
     if header.key != program.plan.key:
         raise CheckpointError(
             f"checkpoint {folder.name} belongs to stage key {header.key[:12]}, this training has "
-            f"{program.plan.key[:12]}: model, data or settings differ; {_WAY_OUT}"
+            f"{program.plan.key[:12]}: model, data or settings differ; {CheckpointError.way_out}"
         )
     if header.world_size != program.world_size:
         raise CheckpointError(
             f"checkpoint {folder.name} was made by {header.world_size} ranks, this training has {program.world_size}; "
-            f"{_WAY_OUT}"
+            f"{CheckpointError.way_out}"
         )
     if header.parallel != parallel:
         raise CheckpointError(
             f"checkpoint {folder.name} was made with {header.parallel}, this training has {parallel} (train.zero); "
-            f"{_WAY_OUT}"
+            f"{CheckpointError.way_out}"
         )
     return header
-
-
-_WAY_OUT = "delete the checkpoint to start from the first step"
 
 
 def save(
@@ -199,4 +199,6 @@ def _compare(folder: Path, found: Mapping[str, torch.Size], expected: Mapping[st
         name for name in set(found) & set(expected) if found[name] != expected[name].shape
     )
     if wrong:
-        raise CheckpointError(f"checkpoint {folder.name}: weights differ from the model's: {wrong[0]}; {_WAY_OUT}")
+        raise CheckpointError(
+            f"checkpoint {folder.name}: weights differ from the model's: {wrong[0]}; {CheckpointError.way_out}"
+        )

@@ -22,6 +22,7 @@ from jobs.train.ranks import check_plan
 from jobs.train.trackers import REPLAYED, Tracker, look_values, step_values
 from jobs.train.trainer import SftTrainer
 from sftjobs.model import Document
+from sftjobs.phases import Phase
 from sftjobs.plan.configs import TrainConfig
 from sftjobs.program import Program, Stopped
 
@@ -144,6 +145,7 @@ class StepEdge(TrainerCallback):
             return True
         if self._vote(self._program.stop_requested):
             return False
+        self._program.doing(Phase.LOOK, step)
         started = time.monotonic()
         model = self._trainer.model
         try:
@@ -159,6 +161,7 @@ class StepEdge(TrainerCallback):
         return True
 
     def _save(self, step: int, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler) -> None:
+        self._program.doing(Phase.SAVE, step)
         checkpoint.save(
             self._program,
             lambda folder: self._parallel.save(folder, self._program.rank, model, optimizer, schedule),
@@ -234,6 +237,7 @@ class StepEdge(TrainerCallback):
 
     def _votes(self, *mine: bool) -> list[bool]:
         """For each question, whether any rank says yes."""
+        self._program.doing(Phase.AGREE, self.step)
         if self._program.world_size == 1:
             return list(mine)
         votes = torch.tensor(mine, dtype=torch.long, device=self._trainer.args.device)

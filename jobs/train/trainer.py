@@ -27,6 +27,7 @@ from jobs.train.methods import TrainedModel
 from jobs.train.parallel import Parallel, Replicated
 from jobs.train.steps import MicroBatch, Step, Steps
 from sftjobs.errors import DataError
+from sftjobs.phases import Phase
 
 
 class SftTrainer(Trainer):
@@ -41,10 +42,11 @@ class SftTrainer(Trainer):
         optimizer: Optimizer | None = None,
         schedule: Callable[[Optimizer], LRScheduler | None] = lambda _: None,
         parallel: Parallel | None = None,
+        doing: Callable[[Phase, int], None] = lambda phase, step: None,
     ) -> None:
         """`optimizer`: None for AdamW with `arguments`; `schedule`: gives None for that of `arguments`.
 
-        `parallel`: how ranks share the work; None: copies (DDP).
+        `parallel`: how ranks share the work; None: copies (DDP). `doing`: told where this rank is (`Program.doing`).
         """
         super().__init__(model=model, args=arguments, train_dataset=steps, optimizers=(optimizer, None))
         self._schedule = schedule
@@ -52,6 +54,7 @@ class SftTrainer(Trainer):
         self.first = first
         self.parallel = parallel or Replicated()
         self._own_optimizer = optimizer
+        self._doing = doing
         self.gradient_norm = math.nan
         """Of the last step over all ranks, before clipping."""
         self.step: Step | None = None
@@ -104,6 +107,7 @@ class SftTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Step], num_batches: int, device: torch.device
     ) -> tuple[list[Step], None]:
+        self._doing(Phase.DATA, self.state.global_step + 1)
         # The Trainer looks at the wish to stop after a step only, which a look before the first one may have had.
         step = None if self.control.should_training_stop else next(epoch_iterator, None)
         return ([] if step is None else [step]), None
@@ -112,6 +116,7 @@ class SftTrainer(Trainer):
         """Forward and backward over the micro batches of one step; returns its loss on this rank."""
         step: Step = inputs
         self.step = step
+        self._doing(Phase.PASSES, step.number + 1)
         seed_step(self.args.seed, step.number, self.args.process_index)
         model.train()
         total = torch.zeros((), dtype=torch.float64, device=self.args.device)
@@ -143,6 +148,7 @@ class SftTrainer(Trainer):
         return summed_loss(logits, batch.targets)
 
     def _agree_on_loss(self, total: Tensor, step: Step, suspects: list[int]) -> None:
+        self._doing(Phase.AGREE, step.number + 1)
         if self.args.world_size > 1:
             dist.all_reduce(total)
         self.step_loss = total.item() / step.supervised
@@ -150,10 +156,12 @@ class SftTrainer(Trainer):
             self._refuse(f"the loss is {self.step_loss}", step, suspects)
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
+        assert self.step is not None
+        self._doing(Phase.UPDATE, self.step.number + 1)
         norm = self.parallel.update(model)
         if norm is None:
             norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
-        assert self.step is not None and norm is not None
+        assert norm is not None
         self.gradient_norm = norm.item()
         if not torch.isfinite(norm):
             self._refuse(f"the gradient's norm is {self.gradient_norm}", self.step, [])

@@ -23,6 +23,7 @@ from sftjobs.agent.memory import oom_kills
 from sftjobs.agent.progress import Progress
 from sftjobs.agent.stop import Stop, StopRequested
 from sftjobs.agent.supervise import Outcome, Supervisor
+from sftjobs.agent.whereabouts import Verdict
 from sftjobs.agent.workdir import Workdir
 from sftjobs.artifact import checkpoints
 from sftjobs.artifact.checkpoints import StoredCheckpoint
@@ -127,7 +128,17 @@ class Attempt(ABC):
         local = start()
         try:
             crash_point("after-ranks-start")
-            supervisor = Supervisor(local, self.plan.operation, self.progress, self.stop, lost, heart, self.log, group)
+            supervisor = Supervisor(
+                local,
+                self.plan.resources.world_size,
+                self.plan.operation,
+                self.progress,
+                self.stop,
+                lost,
+                heart,
+                self.log,
+                group,
+            )
             outcome = supervisor.watch()
         finally:
             local.kill()
@@ -142,7 +153,8 @@ class Attempt(ABC):
         if outcome.cause == "lost":
             raise BusyError("the LEASE was lost: somebody else works on this stage now")
         if outcome.cause == "hang":
-            limit = f"hang_after_s = {self.plan.operation.hang_after_s}"
-            message = f"no progress for longer than allowed ({limit}); the stacks of all ranks are in the log"
-            return Termination(failure="hang", code=Exit.HANG, message=message)
+            who = outcome.waited_for or Verdict()
+            limit = f"no progress for longer than allowed (hang_after_s = {self.plan.operation.hang_after_s})"
+            message = f"{limit}{': ' if who.message else ''}{who.message}; the stacks of all ranks are in the log"
+            return Termination(failure="hang", code=Exit.HANG, rank=who.rank, message=message)
         return classify(outcome.ends, stopping=outcome.stopping, oom=oom)

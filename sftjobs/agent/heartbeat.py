@@ -27,6 +27,7 @@ class Heart:
         self._state: State = "fetching"
         self.incarnation: int | None = None
         self._message = ""
+        self._notice = ""
         self._moved = 0
         self._wake = threading.Event()
         self._closed = False
@@ -39,6 +40,12 @@ class Heart:
         self._message = message
         self._moved = 0
         self._wake.set()
+
+    def notice(self, message: str) -> None:
+        """What people should know while nothing else happens; empty when it is over."""
+        if bool(message) != bool(self._notice):
+            self._wake.set()
+        self._notice = message
 
     def beat(self) -> None:
         """Something has happened that must be known even if this process is killed in the next moment."""
@@ -84,5 +91,5 @@ class Heart:
             eta_s=progress.eta_s(),
             program_s=self._moments.program_s,
             saved_s=self._moments.saved_s,
-            message=self._message or self._transfer() or str(progress.latest.get("message", "")),
+            message=self._message or self._notice or self._transfer() or str(progress.latest.get("message", "")),
         )

@@ -97,16 +97,23 @@ class LeadingAttempt(Attempt):
 
     def _agree_on_checkpoint(self, heart: Heart) -> StoredCheckpoint | None:
         """The newest one of which every node has fetched its part; None: from the beginning."""
-        for found in checkpoints.list_checkpoints(self.store, self.plan.kind, self.plan.key):
+        tried: set[StoredCheckpoint] = set()
+        while (found := self._newest_checkpoint(tried)) is not None:
+            tried.add(found)
             self.group.propose(self.incarnation, found.step, found.incarnation)
             problems = [self.fetch_checkpoint(found, heart), *self.group.problems(self._check)]
             if not any(problems):
                 return found
             why = "; ".join(problem for problem in problems if problem)
-            self.log.say(f"checkpoint of step {found.step} is skipped, an older one will be used: {why}")
+            self.log.say(f"checkpoint of step {found.step} is skipped, another one will be used: {why}")
         self.group.propose(self.incarnation, None, None)
         self.group.problems(self._check)
         return None
+
+    def _newest_checkpoint(self, tried: set[StoredCheckpoint]) -> StoredCheckpoint | None:
+        """Listed anew each time: an agent that was taken for dead may have saved a newer one, and deleted the last."""
+        found = checkpoints.list_checkpoints(self.store, self.plan.kind, self.plan.key)
+        return next((one for one in found if one not in tried), None)
 
     def _run_program(self, found: StoredCheckpoint | None, heart: Heart) -> Termination | None:
         """Run the ranks to their end on all nodes; None if they left something to commit."""
@@ -132,8 +139,8 @@ class LeadingAttempt(Attempt):
             heart.beat()
 
         place = Place(self.store, self.plan.kind, self.plan.key, self.incarnation)
-        folder, newest = self.workdir.checkpoints, self.facts.resumed_from
-        return Saver(place, self.plan.resources, folder, newest, self.log, self.group, on_commit)
+        plan, folder, newest = self.plan, self.workdir.checkpoints, self.facts.resumed_from
+        return Saver(place, plan.resources, plan.operation, folder, newest, self.log, self.group, on_commit)
 
     def _nothing_written(self) -> Termination | None:
         content = self.workdir.output / names.CONTENT

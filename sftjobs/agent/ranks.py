@@ -13,7 +13,9 @@ from pathlib import Path
 
 from sftjobs import names
 from sftjobs.agent.logs import Log
+from sftjobs.agent.whereabouts import Place
 from sftjobs.agent.workdir import Workdir
+from sftjobs.phases import read_mark
 from sftjobs.plan.types import StagePlan
 
 LAUNCH = Path(__file__).with_name("launch.py")
@@ -27,6 +29,7 @@ class Rank:
     rank: int
     process: "subprocess.Popen[bytes]"
     error_file: Path
+    phase_file: Path
 
 
 class Ranks:
@@ -45,6 +48,16 @@ class Ranks:
     def failed(self) -> bool:
         """True if any rank has ended with something else than 0."""
         return any(code not in (None, 0) for code in self.codes())
+
+    def places(self) -> list[Place]:
+        """Where each rank is that has said so."""
+        now = time.monotonic()
+        marks = [(item.rank, read_mark(item.phase_file)) for item in self.ranks]
+        return [
+            Place(rank=rank, phase=mark.phase, step=mark.step, count=mark.count, for_s=now - mark.since)
+            for rank, mark in marks
+            if mark is not None
+        ]
 
     def signal(self, number: int) -> None:
         """To the ranks alone: their helpers (data loaders) end with them."""
@@ -92,7 +105,7 @@ def start(
     command = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), sys.executable, "-m", plan.program]
     started: list[Rank] = []
     for local, rank in enumerate(plan.resources.ranks_of(node)):
-        error_file = workdir.error_file(rank)
+        error_file, phase_file = workdir.error_file(rank), workdir.phase_file(rank)
         process = subprocess.Popen(
             command,
             cwd=workdir.root,
@@ -101,13 +114,14 @@ def start(
                 **_contract(workdir, resume),
                 **_torchrun(plan, node, local, meeting),
                 "TORCHELASTIC_ERROR_FILE": str(error_file),
+                names.ENV_PHASE: str(phase_file),
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             process_group=0,
         )
-        started.append(Rank(rank, process, error_file))
+        started.append(Rank(rank, process, error_file, phase_file))
         assert process.stdout is not None
         assert process.stderr is not None
         prefix = f"[rank {rank}] " if world > 1 else ""

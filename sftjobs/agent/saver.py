@@ -13,10 +13,10 @@ from sftjobs import names
 from sftjobs.agent.group.base import GroupEnded
 from sftjobs.agent.group.leader import Leader
 from sftjobs.agent.logs import Log
-from sftjobs.artifact import checkpoints
+from sftjobs.artifact import checkpoints, retention
 from sftjobs.artifact.checkpoints import Place
 from sftjobs.errors import SftError, StoreConfigError, StoreError
-from sftjobs.plan.types import Resources
+from sftjobs.plan.types import Operation, Resources
 
 POLL_S = 0.2
 FIRST_PAUSE_S = 1.0
@@ -35,6 +35,7 @@ class Saver:
         self,
         place: Place,
         resources: Resources,
+        operation: Operation,
         folder: Path,
         newest: int | None,
         log: Log,
@@ -43,6 +44,7 @@ class Saver:
     ) -> None:
         self._place = place
         self._resources = resources
+        self._operation = operation
         self._ranks = resources.ranks_of(0)
         self._folder = folder
         self._log = log
@@ -50,11 +52,13 @@ class Saver:
         self._on_commit = on_commit
         self.newest = newest
         """Step of the newest committed checkpoint of the stage key that this attempt knows of."""
+        self._looking = threading.Lock()
+        """What is on the disk, and which of it is being uploaded."""
         self._uploading: int | None = None
         self._refused: set[int] = set()
         self._last = threading.Event()
         self._aborted = threading.Event()
-        self._tidied = 0.0
+        threading.Thread(target=self._keep_tidy, name="checkpoints-tidy", daemon=True).start()
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
@@ -87,19 +91,26 @@ class Saver:
                 pause = min(2 * pause, LAST_PAUSE_S)
 
     def _due(self) -> int | None:
-        """The newest complete checkpoint, if it is not committed yet. Older ones are deleted here."""
-        self._tidy()
-        for step in checkpoints.complete_steps(self._folder, self._ranks):
-            if step not in self._refused:
-                return step if self.newest is None or step > self.newest else None
+        """The newest complete checkpoint, if it is not committed yet; from now on it is the one that is uploaded."""
+        with self._looking:
+            self._tidy()
+            for step in checkpoints.complete_steps(self._folder, self._ranks):
+                if step not in self._refused:
+                    self._uploading = step if self.newest is None or step > self.newest else None
+                    return self._uploading
         return None
+
+    def _keep_tidy(self) -> None:
+        """In a thread of its own: an upload that hangs must not let the program fill the disk."""
+        while not self._aborted.wait(TIDY_S):
+            with self._looking:
+                self._tidy()
 
     def _tidy(self) -> None:
         """The disk is sized for two checkpoints: the one that is being uploaded and the newest.
 
         While both are there, the program is asked not to save by the clock: it would only be superseded.
         """
-        self._tidied = time.monotonic()
         complete = checkpoints.complete_steps(self._folder, self._ranks)
         for index, step in enumerate(complete):
             committed = self.newest is not None and step <= self.newest
@@ -115,7 +126,6 @@ class Saver:
     def _save(self, step: int) -> bool:
         """Upload one; False if it should be tried again later."""
         place, started = self._place, time.monotonic()
-        self._uploading = step
         try:
             self._group.order(step)
             checkpoints.upload_part(place, self._folder / names.step_folder(step), 0, self._ranks, self._on_bytes)
@@ -129,7 +139,8 @@ class Saver:
             self._log.say(
                 f"checkpoint of step {step}: {size / 2**20:.1f} MiB uploaded in {time.monotonic() - started:.1f} s"
             )
-            checkpoints.prune(place.store, place.kind, place.key, newest=step)
+            keep = self._operation
+            retention.prune(place.store, place.kind, place.key, step, keep.keep_last, keep.keep_every)
         except GroupEnded as ended:  # the supervisor hears it, too
             self._log.say(f"checkpoint of step {step} is not complete in the store: {ended}")
             self._aborted.set()
@@ -157,5 +168,3 @@ class Saver:
     def _on_bytes(self, _count: int) -> None:
         if self._aborted.is_set():
             raise _Aborted
-        if time.monotonic() - self._tidied > TIDY_S:
-            self._tidy()

@@ -11,7 +11,9 @@ from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.logs import Log
 from sftjobs.agent.progress import Progress
 from sftjobs.agent.ranks import Ranks
+from sftjobs.agent.silence import Silence
 from sftjobs.agent.stop import Stop
+from sftjobs.agent.whereabouts import Verdict
 from sftjobs.attempts import Termination
 from sftjobs.plan.types import Operation
 
@@ -36,6 +38,8 @@ class Outcome:
     """The ranks had been asked to stop."""
     elsewhere: Termination | None = None
     """How the attempt ended on another node, if that is why it ended here."""
+    waited_for: Verdict | None = None
+    """After a hang: where the ranks were."""
 
 
 @dataclass
@@ -43,6 +47,8 @@ class Supervisor:
     """What is watched."""
 
     ranks: Ranks
+    world: int
+    """Ranks on all nodes."""
     operation: Operation
     progress: Progress
     stop: Stop
@@ -52,6 +58,10 @@ class Supervisor:
     log: Log
     group: Group
 
+    def __post_init__(self) -> None:
+        patience = self.operation.hang_after_s
+        self._silence = Silence(self.ranks, self.world, self.progress, self.heart, self.group, patience)
+
     def watch(self) -> Outcome:
         """Returns when no rank runs any more, whatever the reason."""
         seen: dict[int, float] = {}
@@ -59,6 +69,7 @@ class Supervisor:
         try:
             while True:
                 self.progress.read()
+                self._silence.look()
                 running = self.ranks.running()  # before the look at their ends: a rank may end between the two
                 ends = self._ends(seen)
                 if not running:
@@ -131,9 +142,11 @@ class Supervisor:
 
     def _hang(self, seen: dict[int, float]) -> Outcome:
         """Stacks of all ranks into the log, then TERM, then KILL."""
-        self.log.say(f"no progress for {self.progress.silent_s:.0f} s: stacks of all ranks follow")
+        waited_for = self._silence.verdict()
+        who = f" ({waited_for.message})" if waited_for.message else ""
+        self.log.say(f"no progress for {self.progress.silent_s:.0f} s{who}: stacks of all ranks follow")
         self.group.ask_for_stacks()
         self._dump_stacks()
         self.ranks.signal(signal.SIGTERM)
         self.ranks.wait(min(WAKE_S, self.operation.grace_s))
-        return Outcome("hang", self._ends(seen), stopping=True)
+        return Outcome("hang", self._ends(seen), stopping=True, waited_for=waited_for)

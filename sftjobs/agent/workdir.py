@@ -43,6 +43,10 @@ class Workdir:
     def error_file(self, rank: int) -> Path:
         return self.errors / f"rank-{rank}.json"
 
+    def phase_file(self, rank: int) -> Path:
+        """Where a rank says where it is; beside the error files, for it lives as long."""
+        return self.errors / f"phase-{rank}.json"
+
     def make(self) -> None:
         """Start empty, also after a predecessor that was killed here."""
         self.remove()

@@ -24,8 +24,6 @@ from sftjobs.model import Document
 from sftjobs.plan.types import FileEntry, Kind
 from sftjobs.store.base import OnBytes, Store
 
-KEEP = 2
-"""Two, so that a damaged newest one does not cost everything."""
 PARALLEL = 16
 """Requests at once, where there is one per node."""
 D = TypeVar("D", bound=Document)
@@ -169,7 +167,10 @@ def fetch_part(
     if (document.kind, document.key) != (kind, key):
         raise DamagedError(name, f"{store.uri}/{name} belongs to stage {document.kind}/{document.key}")
     if document.world_size != world_size:
-        raise CheckpointError(f"checkpoint of step {found.step} is of {document.world_size} ranks, not {world_size}")
+        raise CheckpointError(
+            f"checkpoint of step {found.step} was made by {document.world_size} ranks, this training has {world_size}; "
+            f"{CheckpointError.way_out}"
+        )
     prefix = names.checkpoint_prefix(kind, key, found.incarnation, found.step)
     files = _files_of(store, prefix, document, node)
     if node != 0:
@@ -205,17 +206,3 @@ def _parse(kind: type[D], body: bytes, name: str) -> D:
 
 def _body(document: Document) -> bytes:
     return readable(document.model_dump(mode="json"))
-
-
-def prune(store: Store, kind: Kind, key: str, newest: int, keep: int = KEEP) -> list[StoredCheckpoint]:
-    """Delete all but `keep` of the checkpoints up to step `newest` (at least one stays), COMMIT first.
-
-    Returns what was deleted. What is beyond `newest`, the step that the caller has just saved, does not count: it was
-    damaged when the caller began from an older one, or belongs to somebody who is ahead.
-    """
-    doomed = [found for found in list_checkpoints(store, kind, key) if found.step <= newest][max(keep, 1) :]
-    for old in doomed:
-        store.delete(names.checkpoint_commit(kind, key, old.step, old.incarnation))
-        for entry in list(store.list(names.checkpoint_prefix(kind, key, old.incarnation, old.step))):
-            store.delete(entry.key)
-    return doomed

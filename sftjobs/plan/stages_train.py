@@ -6,6 +6,9 @@ from sftjobs.plan.task_plans import Training
 from sftjobs.plan.types import StageInput, StageNode
 from sftjobs.spec.run import RunSpec
 
+_NOT_OF_ONE_TRAINING = {"checkpoint_every_s", "checkpoints", "epochs", "multi_task", "seeds", "report_to"}
+"""Fields of `train` that are operation, or that say which trainings there are and what each draws."""
+
 
 def train_stage(spec: RunSpec, name: str, training: Training, base: StageInput, seed: int) -> StageNode:
     """Its config is the spec's until the data is known; `finish` makes a TrainConfig of it.
@@ -13,7 +16,7 @@ def train_stage(spec: RunSpec, name: str, training: Training, base: StageInput, 
     `base` is the base model of the run, from which it begins unless it goes on from another training.
     """
     train = spec.train
-    config = train.model_dump(exclude={"checkpoint_every_s", "epochs", "multi_task", "seeds", "report_to"})
+    config = train.model_dump(exclude=_NOT_OF_ONE_TRAINING)
     config["mixture"] = training.mixture.model_dump()
     config["max_tokens"] = spec.data.max_tokens
     config["seed"] = seed
@@ -38,6 +41,8 @@ def train_stage(spec: RunSpec, name: str, training: Training, base: StageInput, 
         operation=operation(
             spec,
             checkpoint_every_s=train.checkpoint_every_s,
+            keep_last=train.checkpoints.keep_last,
+            keep_every=train.checkpoints.keep_every,
             batch_size=spec.eval.batch_size,
             report_to=train.report_to,
         ),

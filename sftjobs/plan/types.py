@@ -118,6 +118,10 @@ class Operation(Document):
 
     checkpoint_every_s: int = 120
     """0: after every step."""
+    keep_last: int = 2
+    """So many of the newest checkpoints stay."""
+    keep_every: int | None = None
+    """The first checkpoint at or after each multiple of so many steps stays, too."""
     hang_after_s: int = 900
     stage_time_s: int = 86_400
     grace_s: int = 120

@@ -65,6 +65,15 @@ class DevSpec(Document):
     """Look at no more than so many, chosen by the seed."""
 
 
+class CheckpointSpec(Document):
+    """Which checkpoints stay in the store until a training is finished; then `sftjobs gc` takes them all."""
+
+    keep_last: Annotated[int, Field(ge=1, le=100)] = 2
+    """So many of the newest. With 2 a damaged newest one does not cost everything."""
+    keep_every: Positive | None = None
+    """Also the first one at or after each multiple of so many steps, to look back at. Each takes room until `gc`."""
+
+
 class TrainSpec(Document):
     """How the model is tuned."""
 
@@ -116,3 +125,5 @@ class TrainSpec(Document):
     document. Not part of the stage key."""
     checkpoint_every_s: Annotated[int, Field(ge=1)] = 120
     """Seconds of training between checkpoints: the most that a crash can cost. Not part of the stage key."""
+    checkpoints: CheckpointSpec = CheckpointSpec()
+    """Which checkpoints stay in the store while a training is not finished. Not part of the stage key."""

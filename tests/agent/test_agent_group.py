@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import time
@@ -13,65 +14,26 @@ import pytest
 from sftjobs import names
 from sftjobs.agent.group.channel import Channel
 from sftjobs.agent.group.messages import Finished, Hello, encode
-from sftjobs.artifact import checkpoints
+from sftjobs.errors import NotFoundError
 from sftjobs.names import Exit
-from sftjobs.plan.types import Operation, Resources, StagePlan
-from tests.support.agent_runner import AgentBench, RunningAgent, until
-
-GROUP = Resources(nodes=2, processes_per_node=2, threads_per_process=1)
-
-
-def planned(bench: AgentBench, steps: int = 6, checkpoint_every: int = 2, **operation: int) -> StagePlan:
-    values = {"steps": steps, "checkpoint_every": checkpoint_every}
-    return bench.plan(
-        values, program="lockstep", resources=GROUP, operation=Operation(grace_s=20, **{"group_wait_s": 30} | operation)
-    )
+from sftjobs.plan.types import StagePlan
+from tests.support.agent_groups import (
+    GROUP,
+    all_there,
+    both,
+    codes,
+    go_on,
+    planned,
+    steps,
+    undisturbed_digest,
+    waiting,
+)
+from tests.support.agent_runner import AgentBench, RunningAgent, handles_term, until
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Digest of the artifact that nobody disturbed."""
-    other = AgentBench(tmp_path_factory.mktemp("undisturbed"))
-    plan = planned(other)
-    agents = other.start_group(plan)
-    assert codes(agents) == [0, 0]
-    assert [agent.termination.failure for agent in agents] == ["committed", "committed"]
-    digest = other.digest(plan)
-    other.close()
-    return digest
-
-
-def codes(agents: list[RunningAgent]) -> list[int]:
-    return [agent.wait() for agent in agents]
-
-
-def steps(bench: AgentBench, plan: StagePlan) -> list[int]:
-    return [found.step for found in checkpoints.list_checkpoints(bench.store, plan.kind, plan.key)]
-
-
-def waiting(tmp_path: Path, step: int) -> dict[str, str]:
-    """Environment of ranks that wait at a step for a signal to stop, or for the file `go`."""
-    return {f"TEST_AT_{step}": f"wait:{tmp_path}"}
-
-
-def both(variables: dict[str, str]) -> dict[int, dict[str, str]]:
-    """The same variables on both nodes."""
-    return {0: variables, 1: variables}
-
-
-def all_there(tmp_path: Path) -> bool:
-    return all((tmp_path / f"reached-{rank}").exists() for rank in range(4))
-
-
-def go_on(bench: AgentBench, plan: StagePlan, digest: str, step: int) -> None:
-    """The next attempt resumes from `step` on every rank and ends as if nothing had happened."""
-    agents = bench.start_group(plan, attempt=1)
-    assert codes(agents) == [0, 0]
-    for node in (0, 1):
-        log = bench.log(plan, attempt=1, node=node)
-        for rank in GROUP.ranks_of(node):
-            assert f"[rank {rank}] resumed at step {step}" in log, log
-    assert bench.digest(plan) == digest
+    return undisturbed_digest(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.mark.parametrize("node", [0, 1])
@@ -96,6 +58,27 @@ def test_kueue_stops_all_nodes_at_once(bench: AgentBench, tmp_path: Path, undist
         agent.signal(signal.SIGTERM)
     assert codes(agents) == [Exit.STOPPED, Exit.STOPPED]
     go_on(bench, plan, undisturbed, 5)
+
+
+def stop_alone(agent: RunningAgent, said: str) -> None:
+    """While it waits for the other node."""
+    until(lambda: said in agent.text and handles_term(agent), "it to wait for the other node")
+    agent.signal(signal.SIGTERM)
+    assert agent.wait() == Exit.STOPPED, agent.text
+    assert agent.termination.checkpoint is None
+
+
+def test_preempted_twice_before_the_first_save(bench: AgentBench, undisturbed: str) -> None:
+    """While a node waits for the other one; and when they have just met. Nothing is charged, nothing half is left."""
+    plan = planned(bench)
+    stop_alone(bench.start_node(plan, 0, attempt=0), "attempt 0, incarnation 1")
+    stop_alone(bench.start_node(plan, 1, attempt=1), "trying again")
+    agents = bench.start_group(plan, attempt=2)
+    until(lambda: "node 1 is here" in agents[0].text, "both nodes")
+    agents[1].signal(signal.SIGTERM)
+    assert codes(agents) == [Exit.STOPPED, Exit.STOPPED]
+    assert steps(bench, plan) == []
+    go_on(bench, plan, undisturbed, 0, attempt=3)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 3])
@@ -233,16 +216,69 @@ def test_a_damaged_part_of_one_node_makes_all_go_back(bench: AgentBench, tmp_pat
     prefix = names.checkpoint_prefix(plan.kind, plan.key, 1, 5)
     bench.store.put(f"{prefix}{names.rank_folder(3)}/state.json", b"x")
     go_on(bench, plan, undisturbed, 4)
-    said = "checkpoint of step 5 is skipped, an older one will be used: node 1: "
+    said = "checkpoint of step 5 is skipped, another one will be used: node 1: "
     assert said in bench.log(plan, attempt=1)
 
 
-def test_stacks_of_all_nodes_after_a_hang(bench: AgentBench) -> None:
-    plan = planned(bench, hang_after_s=5)
-    agents = bench.start_group(plan, extra={1: {"TEST_AT_3": "3/hang:"}})
+def noticed(bench: AgentBench, plan: StagePlan) -> str:
+    """What `sftjobs status` says of the training while there is no progress."""
+    said: list[str] = []
+
+    def found() -> bool:
+        try:
+            beat = bench.heartbeat(plan)
+        except NotFoundError:
+            return False
+        if beat.state == "running" and " since " in beat.message:
+            said.append(beat.message)
+        return bool(said)
+
+    until(found, "a word about the silence")
+    return said[0]
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_a_slow_loader_is_told_from_the_ranks_that_wait_for_it(bench: AgentBench, rank: int) -> None:
+    plan = planned(bench, hang_after_s=6, grace_s=1)
+    agents = bench.start_group(plan, extra=both({"TEST_AT_3": f"{rank}/hang:"}))
+    waits = (
+        rf"rank {rank}: waiting for data \(loader\) since \d+ s at step 3; the other ranks wait for it in a collective"
+    )
+    assert re.fullmatch(waits, noticed(bench, plan))
     assert codes(agents) == [Exit.HANG, Exit.HANG]
-    until(lambda: "in misbehave" in bench.log(plan, node=1), "the stack of the rank that hangs")
-    assert "lockstep.py" in bench.log(plan, node=0)
+    for agent in agents:
+        assert agent.termination.rank == rank
+        assert re.search(rf"\(hang_after_s = 6\): {waits}; the stacks of all", agent.termination.message)
+    logs = [bench.log(plan, node=node) for node in (0, 1)]
+    assert "in misbehave" in logs[rank // 2]
+    assert "in hear" in logs[1 - rank // 2]
+
+
+def test_a_hung_collective_is_nobodys_fault(bench: AgentBench) -> None:
+    plan = planned(bench, hang_after_s=5, grace_s=1)
+    agents = bench.start_group(plan, extra=both({"TEST_AT_3": "2/lost:"}))
+    assert codes(agents) == [Exit.HANG, Exit.HANG]
+    for agent in agents:
+        assert agent.termination.rank is None
+        said = r"all ranks: in a collective since \d+ s at step 3; none is behind, so the communication"
+        assert re.search(said, agent.termination.message), agent.termination.message
+
+
+def test_a_checkpoint_of_another_number_of_ranks_is_refused_by_all(bench: AgentBench, tmp_path: Path) -> None:
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both(waiting(tmp_path, 4)))
+    until(lambda: all_there(tmp_path), "step 4")
+    agents[0].signal(signal.SIGTERM)
+    assert codes(agents) == [Exit.STOPPED, Exit.STOPPED]
+    fewer = plan.model_copy(update={"resources": GROUP.model_copy(update={"processes_per_node": 1})})
+    agents = bench.start_group(fewer, attempt=1)
+    assert codes(agents) == [Exit.BAD_CHECKPOINT, Exit.BAD_CHECKPOINT]
+    assert {agent.termination.message for agent in agents} == {
+        "checkpoint of step 4 was made by 4 ranks, this training has 2; `sftjobs resume RUN --restart-stage STAGE` "
+        "deletes it and begins at the first step"
+    }
+    assert not list(bench.store.list(names.checkpoint_prefix(plan.kind, plan.key, 2, 4)))
+    assert "fresh start" not in bench.log(plan, attempt=1), "the ranks were started"
 
 
 def test_committed_while_a_node_was_away(bench: AgentBench, undisturbed: str) -> None:

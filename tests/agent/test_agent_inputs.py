@@ -168,4 +168,4 @@ def test_an_agent_skips_a_damaged_checkpoint(bench: AgentBench, tmp_path: Path) 
     Path(bench.store.uri, prefix, names.rank_folder(0), "state.json").write_text("{}")
     second = bench.run(plan, attempt=1)
     assert second.process.returncode == Exit.COMMITTED
-    assert "checkpoint of step 4 is skipped, an older one will be used" in bench.log(plan, attempt=1)
+    assert "checkpoint of step 4 is skipped, another one will be used" in bench.log(plan, attempt=1)

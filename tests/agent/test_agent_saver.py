@@ -65,7 +65,7 @@ def saving(
     store: FolderStore, plan: StagePlan, folder: Path, newest: int | None, log: Log, incarnation: int = 1
 ) -> Saver:
     place = Place(store, plan.kind, plan.key, incarnation)
-    return Saver(place, plan.resources, folder, newest, log, Leader(1, "", 0, log.say, lambda: None))
+    return Saver(place, plan.resources, plan.operation, folder, newest, log, Leader(1, "", 0, log.say, lambda: None))
 
 
 def steps(store: FolderStore, plan: StagePlan) -> list[int]:
@@ -136,7 +136,7 @@ def test_a_lost_lease_ends_the_program(bench: AgentBench, tmp_path: Path, quiet:
     until(lambda: (tmp_path / "reached-0").exists(), "step 2")
     bench.store.put("LEASE", b"somebody else's")
     alone = Leader(1, "", 0, quiet.say, lambda: None)
-    outcome = Supervisor(ranks, plan.operation, progress, Stop(), lambda: lease.lost, heart, quiet, alone).watch()
+    outcome = Supervisor(ranks, 1, plan.operation, progress, Stop(), lambda: lease.lost, heart, quiet, alone).watch()
     assert outcome.cause == "lost"
     assert not ranks.running()
     quiet.wait(5)

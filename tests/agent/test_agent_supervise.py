@@ -29,12 +29,12 @@ class EndsAfterTheFirstLook(Ranks):
 def test_a_rank_that_ends_between_two_looks_did_not_end_well(tmp_path: Path) -> None:
     command = ["sh", "-c", "read line; exit 20"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
-    ranks = EndsAfterTheFirstLook([Rank(0, process, tmp_path / "error.json")])
+    ranks = EndsAfterTheFirstLook([Rank(0, process, tmp_path / "error.json", tmp_path / "phase.json")])
     store, progress = FolderStore(tmp_path / "store"), Progress(tmp_path / "progress.jsonl")
     heart = Heart(store, "heartbeat", progress)
     log = Log([], lambda _: None)
     alone = Leader(1, "", 0, log.say, lambda: None)
-    supervisor = Supervisor(ranks, Operation(), progress, Stop(), lambda: False, heart, log, alone)
+    supervisor = Supervisor(ranks, 1, Operation(), progress, Stop(), lambda: False, heart, log, alone)
     outcome = supervisor.watch()
     heart.close("done")
     assert [end.code for end in outcome.ends] == [20]

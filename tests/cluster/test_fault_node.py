@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from sftjobs import names
 from tests.support.cluster_run import ClusterRun
 from tests.support.disturbed import attempt_kept, attempt_lost
 from tests.support.whole_run import WholeRun
@@ -26,16 +25,8 @@ class TestNode:
 
     def test_node_drained_and_uncordoned(self, run: ClusterRun) -> None:
         """Everything goes, the controller too; while the node is cordoned the run waits."""
-        with attempt_lost(run, "stopped", "infrastructure"):
-            node = run.pods("train")[0]["spec"]["nodeName"]
-            # Not Kueue: on the one node of the lab nothing can take its place, and without its webhook no pod can end.
-            ours = f"--pod-selector={names.LABEL_RUN}={run.name}"
-            try:
-                run.cluster.kubectl("drain", node, ours, "--delete-emptydir-data", "--force", timeout_s=300)
-                assert not run.pods("train")
-            finally:
-                run.cluster.kubectl("uncordon", node)
-            run.cluster.wait_healthy()
+        with attempt_lost(run, "stopped", "infrastructure"), run.drained():
+            assert not run.pods("train")
 
     def test_controller_evicted(self, run: ClusterRun) -> None:
         """By the eviction API, as a drain or a descheduler does it; the Job must not count it as a failure."""

@@ -1,5 +1,6 @@
 """Two pods with two ranks each train all weights with ZeRO-3: told to stop, killed, cut off, the end is the same."""
 
+import json
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -7,16 +8,17 @@ from typing import Any
 import pytest
 
 from sftjobs import names
-from tests.support.cluster_run import ClusterRun
+from tests.support.cluster_run import ClusterRun, pod_of
 from tests.support.container_faults import kill_rank
-from tests.support.disturbed import attempt_lost
+from tests.support.disturbed import attempt_lost, in_the_middle
+from tests.support.first_step import first_step
 from tests.support.whole_run import WholeRun
 
 CHANGES = [
     ("train: {threads_per_process: 1", "train: {nodes: 2, processes_per_node: 2, threads_per_process: 1"),
     ("method: lora", "method: full, zero: {stage: 3}"),
     ("learning_rate: 1e-2", "learning_rate: 1e-3"),
-    ("max_steps: 1200", "max_steps: 150"),
+    ("max_steps: 1200", "max_steps: 230"),
 ]
 
 
@@ -39,11 +41,9 @@ def run(new_run: Callable[..., ClusterRun]) -> ClusterRun:
     return run
 
 
-def pod_of(run: ClusterRun, node: int) -> str:
-    """Name of the pod of a node once all of the group run."""
-    pods = run.until(lambda: len(found := run.pods("train")) == 2 and found, "two pods of train run")
-    index = "batch.kubernetes.io/job-completion-index"
-    return str(next(pod["metadata"]["name"] for pod in pods if pod["metadata"]["labels"][index] == str(node)))
+def suspend(run: ClusterRun, job: str, yes: bool) -> None:
+    patch = json.dumps({"spec": {"suspend": yes}})
+    run.cluster.kubectl("patch", "job", job, "-n", run.namespace, "--type=merge", "-p", patch)
 
 
 class TestTwoNodes:
@@ -55,6 +55,33 @@ class TestTwoNodes:
         logs = [run.cluster.kubectl("logs", pod_of(run, node), "-n", run.namespace) for node in (0, 1)]
         assert "node 1 is here" in logs[0]
         assert "stage train, attempt 0, node 1" in logs[1]
+
+    def test_first_step_soon_after_the_pods_run(self, run: ClusterRun) -> None:
+        """Beyond what libraries take to load, which is the machine's business."""
+        times = first_step(run)
+        print(
+            f"first step {times.step:.1f} s after the last pod ran: agents {times.agents:.1f} s, "
+            f"libraries {times.libraries:.1f} s, the rest {times.rest:.1f} s"
+        )
+        assert times.rest < 15
+
+    def test_node_drained_and_uncordoned(self, run: ClusterRun) -> None:
+        """Both pods and the controller go; together they save once."""
+        with attempt_lost(run, "stopped"), run.drained():
+            assert not run.pods("train")
+
+    def test_suspended_and_resumed(self, run: ClusterRun) -> None:
+        """What Kueue does to preempt and to admit again: all pods save and go, and the same attempt goes on."""
+        saved = in_the_middle(run)
+        number = len(run.whole.attempts("train"))
+        job = run.whole.attempts("train")[-1].intent.job
+        suspend(run, job, True)
+        run.until(lambda: not run.pods("train"), "both pods are gone")
+        at_the_end = max(run.whole.saved_steps())
+        assert at_the_end >= saved
+        suspend(run, job, False)
+        in_the_middle(run, since=at_the_end)
+        assert len(run.whole.attempts("train")) == number, "another attempt was made"
 
     def test_one_pod_deleted_all_save(self, run: ClusterRun) -> None:
         with attempt_lost(run, "stopped"):

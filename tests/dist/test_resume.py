@@ -76,7 +76,7 @@ def test_a_checkpoint_of_another_engine_is_refused(after: Trained) -> None:
     refused = after[OTHER_ENGINE]
     assert refused.codes == [Exit.BAD_CHECKPOINT] * 2
     assert "was made with zero-1, this training has zero-2 (train.zero)" in refused.messages[0]
-    assert "delete the checkpoint" in refused.messages[0]
+    assert "`sftjobs resume RUN --restart-stage STAGE` deletes it" in refused.messages[0]
 
 
 def test_a_checkpoint_of_another_number_of_ranks_is_refused(after: Trained) -> None:

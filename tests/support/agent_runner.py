@@ -6,7 +6,6 @@ agent = bench.start(plan, attempt=0)
 assert agent.wait() == Exit.COMMITTED
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -26,6 +25,8 @@ from sftjobs.artifact.digest import artifact_digest, hash_file
 from sftjobs.attempts import Heartbeat, Intent, Termination
 from sftjobs.canonical import digest, readable, sha256
 from sftjobs.plan.types import External, FileEntry, FinishedInput, Kind, Manifest, Operation, Resources, StagePlan
+from sftjobs.spec.run import StoreSpec
+from sftjobs.store.base import Store
 from sftjobs.store.folder import FolderStore
 
 REPOSITORY = Path(__file__).parents[2]
@@ -86,11 +87,13 @@ class RunningAgent:
 
 
 class AgentBench:
-    """A folder store and a place for working folders."""
+    """A store (a folder, if none is given) and a place for working folders."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, store: Store | None = None, spec: StoreSpec | None = None) -> None:
+        """`spec`: how the agents come to the store, if not as `store` does."""
         self.path = path
-        self.store = FolderStore(path / "store")
+        self.store = store or FolderStore(path / "store")
+        self._spec = spec or StoreSpec(uri=self.store.uri)
         self.started: list[RunningAgent] = []
         self.ports: dict[int, int] = {}
         """Where the agent of node 0 listens, by attempt."""
@@ -135,7 +138,7 @@ class AgentBench:
         output = self.path / f"output-{number}.log"
         environ = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("SFTJOBS_", "TEST_AT_"))},
-            names.ENV_STORE: json.dumps({"uri": self.store.uri}),
+            names.ENV_STORE: self._spec.model_dump_json(),
             names.ENV_RUN_ID: RUN_ID,
             names.ENV_STAGE: plan.stage,
             names.ENV_ATTEMPT: str(attempt),

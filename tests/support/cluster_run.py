@@ -11,7 +11,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,19 @@ class ClusterRun:
     def exec(self, pod: str, *command: str, check: bool = True, timeout_s: float = 120.0) -> str:
         return self.cluster.kubectl("exec", pod, "-n", self.namespace, "--", *command, check=check, timeout_s=timeout_s)
 
+    @contextmanager
+    def drained(self) -> Iterator[None]:
+        """The node of the training is drained of this run, its controller included, and stays cordoned inside."""
+        node = self.pods("train")[0]["spec"]["nodeName"]
+        # Not Kueue: on the one node of the lab nothing can take its place, and without its webhook no pod can end.
+        ours = f"--pod-selector={names.LABEL_RUN}={self.name}"
+        try:
+            self.cluster.kubectl("drain", node, ours, "--delete-emptydir-data", "--force", timeout_s=300)
+            yield
+        finally:
+            self.cluster.kubectl("uncordon", node)
+        self.cluster.wait_healthy()
+
     # --- waiting ------------------------------------------------------------------------------------------------------
 
     def until(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
@@ -245,6 +259,13 @@ def prepare_run(
     for old, new in [*changes, *more.pop("changes", ())]:
         whole.change(old, new)
     return ClusterRun(whole, cluster, namespace, store.pod_endpoint(cluster.host), **more)
+
+
+def pod_of(run: ClusterRun, node: int) -> str:
+    """Name of the pod of a node of the training once both of its two pods run."""
+    pods = run.until(lambda: len(found := run.pods("train")) == 2 and found, "two pods of train run")
+    index = "batch.kubernetes.io/job-completion-index"
+    return str(next(pod["metadata"]["name"] for pod in pods if pod["metadata"]["labels"][index] == str(node)))
 
 
 def seconds_between(begin: str, end: str) -> float:

@@ -48,15 +48,20 @@ def rank_of(run: ClusterRun, stage: str) -> psutil.Process:
 
 def kill_rank(run: ClusterRun, stage: str, rank: int) -> None:
     """KILL to one rank of the newest attempt, whichever pod it is in."""
+    ranks_of(run, stage)[rank].kill()
+
+
+def ranks_of(run: ClusterRun, stage: str) -> dict[int, psutil.Process]:
+    """The ranks of the newest attempt in all its pods."""
+    found = {}
     job = run.whole.attempts(stage, run.name)[-1].intent.job
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             environ = process.environ()
             ours = environ.get(names.ENV_JOB_NAME) == job and run.whole.store.uri in environ.get(names.ENV_STORE, "")
-            if ours and environ.get("RANK") == str(rank) and process.status() != psutil.STATUS_ZOMBIE:
-                process.kill()
-                return
-    raise AssertionError(f"no rank {rank} of {job} on this machine")
+            if ours and "RANK" in environ and process.status() != psutil.STATUS_ZOMBIE:
+                found[int(environ["RANK"])] = process
+    return found
 
 
 def _pid_inside(pid: int) -> int:

@@ -1,11 +1,12 @@
-"""Checkpoints in the store: complete or invisible, damaged ones skipped, the newest two kept."""
+"""Checkpoints in the store: complete or invisible, damaged ones skipped, what is kept."""
 
+import random
 from pathlib import Path
 
 import pytest
 
 from sftjobs import names
-from sftjobs.artifact import checkpoints
+from sftjobs.artifact import checkpoints, retention
 from sftjobs.artifact.checkpoints import Place, StoredCheckpoint
 from sftjobs.errors import CheckpointError, DamagedError
 from sftjobs.store.folder import FolderStore
@@ -113,18 +114,54 @@ def test_damage_is_found(store: FolderStore, tmp_path: Path, damage: str) -> Non
 
 def test_another_number_of_ranks_is_refused(store: FolderStore, tmp_path: Path) -> None:
     save(store, tmp_path, 5, ranks=2)
-    with pytest.raises(CheckpointError, match="checkpoint of step 5 is of 2 ranks, not 1"):
+    with pytest.raises(
+        CheckpointError, match="made by 2 ranks, this training has 1; `sftjobs resume RUN --restart-stage"
+    ):
         fetch(store, tmp_path)
 
 
 def test_prune_keeps_the_newest(store: FolderStore, tmp_path: Path) -> None:
     for step in (1, 2, 3, 4):
         save(store, tmp_path, step)
-    assert checkpoints.prune(store, "train", KEY, newest=4) == [StoredCheckpoint(2, 1), StoredCheckpoint(1, 1)]
+    assert retention.prune(store, "train", KEY, newest=4) == [StoredCheckpoint(2, 1), StoredCheckpoint(1, 1)]
     assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [4, 3]
     assert len(list(store.list(names.stage_prefix("train", KEY)))) == 6
-    checkpoints.prune(store, "train", KEY, newest=4, keep=0)
+    retention.prune(store, "train", KEY, newest=4, last=0)
     assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [4]
+
+
+def test_milestones_stay_whenever_they_were_saved(store: FolderStore, tmp_path: Path) -> None:
+    """As the clock gives them: 100 and 200 were never saved exactly."""
+    for step in (40, 95, 130, 170, 205, 230, 260, 290):
+        save(store, tmp_path, step)
+        retention.prune(store, "train", KEY, newest=step, last=1, every=100)
+    assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [290, 205, 130]
+    prefix = names.stage_prefix("train", KEY) + "inc/"
+    left = {entry.key.split("/")[-2] for entry in store.list(prefix) if "rank" in entry.key}
+    assert left == {names.rank_folder(0)}
+    assert len([entry for entry in store.list(prefix) if names.rank_folder(0) in entry.key]) == 3
+
+
+def test_a_milestone_that_was_saved_again_is_the_newer_one() -> None:
+    found = [StoredCheckpoint(100, 1), StoredCheckpoint(100, 2), StoredCheckpoint(300, 2)]
+    assert retention.superfluous(found, 300, last=1, every=100) == [StoredCheckpoint(100, 1)]
+
+
+@pytest.mark.parametrize("every", [None, 1, 3, 7])
+@pytest.mark.parametrize("last", [1, 2, 5])
+def test_what_the_next_attempt_would_take_is_never_superfluous(last: int, every: int | None) -> None:
+    """Whatever was saved by whom: the newest up to one's own step, and everything beyond it."""
+    draw = random.Random(f"{last}/{every}")
+    for _ in range(300):
+        found = {StoredCheckpoint(draw.randrange(1, 30), draw.randrange(1, 4)) for _ in range(draw.randrange(1, 12))}
+        newest = draw.choice(sorted(found)).step
+        doomed = set(retention.superfluous(found, newest, last, every))
+        mine = sorted(one for one in found if one.step <= newest)
+        assert doomed <= set(mine[:-last])
+        if every is not None:
+            for multiple in range(every, newest + 1, every):
+                later = [one.step for one in mine if multiple <= one.step < multiple + every]
+                assert not later or min(later) in {one.step for one in found - doomed}
 
 
 def test_prune_never_takes_what_was_just_saved_below_damaged_ones(store: FolderStore, tmp_path: Path) -> None:
@@ -134,7 +171,7 @@ def test_prune_never_takes_what_was_just_saved_below_damaged_ones(store: FolderS
         file.write_text("damaged")
     for step in (1, 2, 3):
         save(store, tmp_path, step, incarnation=2)
-        checkpoints.prune(store, "train", KEY, newest=step)
+        retention.prune(store, "train", KEY, newest=step)
     assert [found.step for found in checkpoints.list_checkpoints(store, "train", KEY)] == [9, 8, 3, 2]
 
 

@@ -15,6 +15,7 @@ WITHOUT_EFFECT = {
     "sftjobs.errors",
     "sftjobs.model",
     "sftjobs.names",
+    "sftjobs.phases",  # where a rank is, for people
     "sftjobs.lint.delimiters",  # `sftjobs check`
     "sftjobs.lint.facts",
     "sftjobs.plan.configs",  # its values are in the key

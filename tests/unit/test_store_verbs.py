@@ -100,7 +100,14 @@ def test_gc_keeps_checkpoints_that_a_run_has_not_come_to_yet(store: Store, tmp_p
     runs.create_run(store, plan_of(), b"name: demo\n", OWNER)
     train = finish(plan_of(), "train", done)
     store.create(names.checkpoint_commit("train", train.key, 7, 1), b"{}")
+    file = names.checkpoint_prefix("train", train.key, 1, 7) + "rank-00000/state"
+    store.create(file, b"whole")
     assert gc.find(store, set(), grace_s=-1).found == {}
+    cut_off = names.checkpoint_prefix("train", train.key, 2, 7) + "rank-00000/state"
+    store.create(cut_off, b"half")
+    sweep = gc.find(store, set(), grace_s=-1)
+    assert [e.key for e in sweep.found["left behind by attempts that did not win"]] == [cut_off]
+    assert gc.find(store, set(), grace_s=60).found == {}, "it may be at work"
 
 
 def test_gc_never_drops_a_run_that_is_going_on(store: Store) -> None:

@@ -40,8 +40,8 @@ def load(checkpoint: Path, rank: int, optimizer: Any, schedule: LRScheduler) -> 
     if found != expected:
         raise CheckpointError(
             f"checkpoint {checkpoint.name}: {path.parent.name}/{SHARD} has parts of {found} elements, this training "
-            f"has {expected}: the model or the layout of DeepSpeed differs; delete the checkpoint to start from the "
-            "first step"
+            f"has {expected}: the model or the layout of DeepSpeed differs; "
+            f"{CheckpointError.way_out}"
         )
     for part, weights, state in zip(parts, saved["weights"], saved["states"], strict=True):
         part.data.copy_(weights)

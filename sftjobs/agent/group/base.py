@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sftjobs.agent.whereabouts import Place
 from sftjobs.attempts import Termination
 from sftjobs.names import Exit
 
@@ -45,6 +46,10 @@ class Group(ABC):
     @abstractmethod
     def ask_for_stacks(self) -> None:
         """There is no progress: the others write the stacks of their ranks, too."""
+
+    @abstractmethod
+    def share(self, places: list[Place]) -> list[Place]:
+        """Where the ranks here are: tell whoever watches progress. What is known of all ranks, as far as it is told."""
 
     @abstractmethod
     def settle(self, own: Termination, complaint: bool) -> Termination:

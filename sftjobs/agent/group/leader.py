@@ -22,8 +22,10 @@ from sftjobs.agent.group.messages import (
     Saved,
     Start,
     Stop,
+    Whereabouts,
     decode,
 )
+from sftjobs.agent.whereabouts import Place
 from sftjobs.attempts import Termination
 
 POLL_S = 0.05
@@ -52,6 +54,7 @@ class Leader(Group):
         self._channels: dict[int, Channel] = {}
         self._answers: dict[int, Answer] = {}
         self._saved: dict[int, Saved] = {}
+        self._places: dict[int, list[Place]] = {}
         self._finished: set[int] = set()
         self._failures: list[tuple[bool, float, Termination]] = []
         """Of peers: complaint, moment, what it was."""
@@ -118,6 +121,10 @@ class Leader(Group):
 
     def ask_for_stacks(self) -> None:
         self._tell(Dump())
+
+    def share(self, places: list[Place]) -> list[Place]:
+        with self._changed:
+            return places + [place for told in self._places.values() for place in told]
 
     def order(self, step: int) -> None:
         """Let every peer upload its part of the checkpoint of `step`."""
@@ -242,6 +249,8 @@ class Leader(Group):
                     self._answers[node] = message
                 case Saved():
                     self._saved[node] = message
+                case Whereabouts():
+                    self._places[node] = message.places
                 case Finished():
                     self._finished.add(node)
                 case Failed():

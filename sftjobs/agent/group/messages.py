@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from sftjobs.agent.whereabouts import Place
 from sftjobs.attempts import Termination
 from sftjobs.model import Document
 
@@ -67,6 +68,13 @@ class Stop(Document):
     kind: Literal["stop"] = "stop"
 
 
+class Whereabouts(Document):
+    """To node 0, every few seconds: where the ranks here are."""
+
+    kind: Literal["whereabouts"] = "whereabouts"
+    places: list[Place]
+
+
 class Dump(Document):
     """To peers: there is no progress; write the stacks of your ranks into the log."""
 
@@ -101,7 +109,7 @@ class Ping(Document):
     kind: Literal["ping"] = "ping"
 
 
-Message = Hello | Proposal | Answer | Start | Save | Saved | Stop | Dump | Failed | Finished | End | Ping
+Message = Hello | Proposal | Answer | Start | Save | Saved | Stop | Whereabouts | Dump | Failed | Finished | End | Ping
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 

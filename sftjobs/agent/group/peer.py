@@ -23,7 +23,9 @@ from sftjobs.agent.group.messages import (
     Saved,
     Start,
     Stop,
+    Whereabouts,
 )
+from sftjobs.agent.whereabouts import Place
 from sftjobs.attempts import Termination
 
 POLL_S = 0.05
@@ -120,11 +122,17 @@ class Peer(Group):
     def ask_for_stacks(self) -> None:
         """Node 0 asks for them."""
 
+    def share(self, places: list[Place]) -> list[Place]:
+        self._send(Whereabouts(places=places))
+        return places
+
     def saved(self, step: int, problem: str = "") -> None:
         self._send(Saved(step=step, problem=problem))
 
     def settle(self, own: Termination, complaint: bool) -> Termination:
-        """See Group; node 0 decides."""
+        """See Group; node 0 decides, if it was ever found."""
+        if self._channel is None:
+            return own
         self._send(Failed(termination=own, complaint=complaint))
         return self.verdict(VERDICT_S) or own
 

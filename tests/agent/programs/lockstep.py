@@ -2,6 +2,7 @@
 
 Content: one chain of hashes over the states of all ranks, so that a part of a checkpoint that is of another step shows.
 TEST_AT_<step> makes ranks misbehave, as in counter.py; `<rank>/...` means one of them.
+`<rank>/lost:`: what it says to the others at that step is lost on the way.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import time
 from counter import misbehave  # the folder of the programs is on the path
 
 from sftjobs.errors import SftError
+from sftjobs.phases import Phase
 from sftjobs.program import Program, Stopped, main
 
 
@@ -75,13 +77,19 @@ def run(program: Program) -> None:
     step, state = load(program)
     while step < config["steps"]:
         step += 1
-        misbehave(program, os.environ.get(f"TEST_AT_{step}", ""))
-        said = ranks.gather([program.stop_requested, step, state])
+        action = os.environ.get(f"TEST_AT_{step}", "")
+        program.doing(Phase.DATA, step)
+        misbehave(program, action)
+        program.doing(Phase.AGREE, step)
+        if action == f"{program.rank}/lost:":
+            ranks.hear(ranks.files[0])
+        said = ranks.gather([program.stop_requested, step, state, program.may_save])
         assert {one[1] for one in said} == {step}, said
         state = hashlib.sha256(json.dumps([program.rank, [one[2] for one in said]]).encode()).hexdigest()
         program.progress("count", step, config["steps"], "steps", loss=1 / step)
         stop = any(one[0] for one in said)
-        if stop or step % config["checkpoint_every"] == 0:
+        if stop or (step % config["checkpoint_every"] == 0 and said[0][3]):  # rank 0 decides, as in training
+            program.doing(Phase.SAVE, step)
             folder = program.new_checkpoint(step)
             (folder / "state.json").write_text(json.dumps({"step": step, "state": state}))
             program.finish_checkpoint(folder)

@@ -1,0 +1,68 @@
+"""Groups of agents with two nodes and two ranks each, at work on tests/agent/programs/lockstep.py."""
+
+from pathlib import Path
+
+from sftjobs.artifact import checkpoints
+from sftjobs.plan.types import Operation, Resources, StagePlan
+from tests.support.agent_runner import AgentBench, RunningAgent
+
+GROUP = Resources(nodes=2, processes_per_node=2, threads_per_process=1)
+
+
+def planned(bench: AgentBench, steps: int = 6, checkpoint_every: int = 2, **operation: int) -> StagePlan:
+    """The artifact depends on the number of steps only."""
+    values = {"steps": steps, "checkpoint_every": checkpoint_every}
+    return bench.plan(
+        values,
+        program="lockstep",
+        resources=GROUP,
+        operation=Operation(**{"group_wait_s": 30, "grace_s": 20} | operation),
+    )
+
+
+def undisturbed_digest(folder: Path) -> str:
+    """Digest of the artifact that nobody disturbed."""
+    other = AgentBench(folder)
+    plan = planned(other)
+    agents = other.start_group(plan)
+    assert codes(agents) == [0, 0]
+    assert [agent.termination.failure for agent in agents] == ["committed", "committed"]
+    digest = other.digest(plan)
+    other.close()
+    return digest
+
+
+def codes(agents: list[RunningAgent]) -> list[int]:
+    return [agent.wait() for agent in agents]
+
+
+def steps(bench: AgentBench, plan: StagePlan) -> list[int]:
+    """Of committed checkpoints, newest first."""
+    return [found.step for found in checkpoints.list_checkpoints(bench.store, plan.kind, plan.key)]
+
+
+def waiting(folder: Path, step: int) -> dict[str, str]:
+    """Environment of ranks that wait at a step for a signal to stop, or for the file `go` in the folder."""
+    return {f"TEST_AT_{step}": f"wait:{folder}"}
+
+
+def both(variables: dict[str, str]) -> dict[int, dict[str, str]]:
+    """The same variables on both nodes."""
+    return {0: variables, 1: variables}
+
+
+def all_there(folder: Path) -> bool:
+    return all((folder / f"reached-{rank}").exists() for rank in range(4))
+
+
+def go_on(
+    bench: AgentBench, plan: StagePlan, digest: str, step: int, attempt: int = 1, extra: dict[str, str] | None = None
+) -> None:
+    """The next attempt resumes from `step` on every rank (0: begins) and ends as if nothing had happened."""
+    agents = bench.start_group(plan, attempt, both(extra or {}))
+    assert codes(agents) == [0, 0]
+    for node in (0, 1):
+        log = bench.log(plan, attempt=attempt, node=node)
+        for rank in GROUP.ranks_of(node):
+            assert f"[rank {rank}] resumed at step {step}" in log or (step == 0 and f"[rank {rank}] fresh" in log), log
+    assert bench.digest(plan) == digest
