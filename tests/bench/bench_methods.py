@@ -33,16 +33,22 @@ MIB = 2**20
 
 METHODS: dict[str, dict[str, Any]] = {
     "lora": {"method": "lora"},
+    "lora-1e-3": {"method": "lora", "learning_rate": 1e-3},
     "rslora": {"method": "rslora"},
     "dora": {"method": "dora"},
     "lora-plus": {"method": "lora_plus"},
     "periodic-lora": {"method": "periodic_lora"},
+    "periodic-lora-2": {"method": "periodic_lora", "learning_rate": 1e-3, "lora": {"cycles": 2}},
     "qlora": {"method": "qlora"},
     "full": {"method": "full"},
+    "full-1e-4": {"method": "full", "learning_rate": 1e-4},
     "prefix-tuning": {"method": "prefix_tuning"},
+    "prefix-tuning-3e-2": {"method": "prefix_tuning", "learning_rate": 3e-2},
     "prefix-tuning-mlp": {"method": "prefix_tuning", "prompt_learning": {"encoder": "mlp"}},
     "prompt-tuning": {"method": "prompt_tuning"},
+    "prompt-tuning-3e-2": {"method": "prompt_tuning", "learning_rate": 3e-2},
     "p-tuning-mlp": {"method": "p_tuning"},
+    "p-tuning-mlp-3e-3": {"method": "p_tuning", "learning_rate": 3e-3},
     "p-tuning-lstm": {"method": "p_tuning", "prompt_learning": {"encoder": "lstm"}},
 }
 """Name of the run -> settings of `train`; what is not said is as in run.yaml's defaults, the rate is `auto`."""
