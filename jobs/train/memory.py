@@ -22,6 +22,7 @@ from jobs.lm import bfloat16_attention
 from jobs.lm.layout import Sequences
 from jobs.lm.prefix import Layouts
 from jobs.train.examples import TrainingSet
+from jobs.train.model import parameter_counts, weight_bytes
 from jobs.train.trainer import SftTrainer
 from sftjobs.advice.memory import Training, parts, total
 from sftjobs.advice.need import Setup, training
@@ -53,6 +54,7 @@ class Memory:
         self._program = program
         self._config = config
         self._case: Training | None = None
+        self._shape: ModelShape | None = None
         self._examples: TrainingSet | None = None
         self._layouts: Layouts | None = None
         # Before the model is opened: its files may be mapped into memory and be there in part only.
@@ -65,14 +67,12 @@ class Memory:
     def knows(self, model: nn.Module, config: PretrainedConfig, layouts: Layouts, examples: TrainingSet) -> None:
         """Estimate, and print it in one line."""
         self._examples, self._layouts = examples, layouts
-        shape = _shape(config.get_text_config())
+        self._shape = _shape(config.get_text_config())
         self._score_bytes = self._kept_scores(config, max(examples.lengths))
-        # Under ZeRO a weight of which this rank holds a part says how large it is.
-        sizes = [(getattr(value, "ds_numel", value.numel()), value) for value in model.parameters()]
         case = replace(
-            training(shape, self._setup()),
-            weights=sum(size * value.element_size() for size, value in sizes),
-            trainable=sum(size for size, value in sizes if value.requires_grad),
+            training(self._shape, self._setup()),
+            weights=weight_bytes(model),
+            trainable=parameter_counts(model)[0],
             other=self._beside_tensors,
         )
         self._case = self._with_batch(case, self._config.micro_batch_size, None)
@@ -164,10 +164,16 @@ class Memory:
         if case.ranks > 1 and case.stage < 3 and config.method not in NOT_SHARED:
             others.append(("train.zero.stage: 3", replace(case, stage=3, mixed=case.bfloat16)))
         if config.precision == "float32":
-            weights = case.weights // 2 if case.frozen else case.weights
-            others.append(("train.precision: bfloat16", replace(case, bfloat16=True, weights=weights)))
+            others.append(("train.precision: bfloat16", self._in_bfloat16(case)))
         saved = [(what, total(case) - total(other)) for what, other in others]
         return sorted((one for one in saved if one[1] > 0), key=lambda one: -one[1])[:3]
+
+    def _in_bfloat16(self, case: Training) -> Training:
+        assert self._shape is not None
+        setup = replace(self._setup(), mixed=False)
+        now, then = training(self._shape, setup), training(self._shape, replace(setup, precision="bfloat16"))
+        weights = case.weights - now.weights + then.weights
+        return replace(case, bfloat16=True, weights=weights, rounded=then.rounded, unpacked=then.unpacked)
 
     def _more(self, needed: int) -> str:
         gib = -(-int(needed * ROOM * self._program.plan.resources.processes_per_node) // GIB)

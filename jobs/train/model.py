@@ -52,6 +52,25 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     return sum(size for size, trainable in sizes if trainable), sum(size for size, _ in sizes)
 
 
+def weight_bytes(model: nn.Module) -> int:
+    """Bytes of all parameters; under ZeRO of the whole model, not of this rank's part."""
+    return sum(
+        int(getattr(value, "ds_numel", value.numel())) * value.element_size() + _state_bytes(value)
+        for value in model.parameters()
+    )
+
+
+def _state_bytes(parameter: nn.Parameter) -> int:
+    """What is needed to read weights of 4 bits: the scales of their blocks, quantised themselves, and tables."""
+    state = getattr(parameter, "quant_state", None)
+    if state is None:
+        return 0
+    tensors = [state.absmax, state.code]
+    if state.nested:
+        tensors += [state.state2.absmax, state.state2.code, state.offset]
+    return sum(int(tensor.nbytes) for tensor in tensors)
+
+
 def _size(parameter: nn.Parameter) -> int:
     """Of weights of 4 bits, two are one number in memory; of a weight under ZeRO, a rank may hold a part."""
     quantized = getattr(parameter, "quant_state", None)

@@ -52,6 +52,10 @@ class Training:
     """Numbers that adapters keep for each token and layer (`sftjobs.advice.need`)."""
     scores: int = 0
     """Bytes of attention scores that are kept (jobs/lm/bfloat16_attention.py)."""
+    rounded: int = 0
+    """Bytes of 16-bit copies of frozen float32 weights, which autocast makes and the backward pass needs."""
+    unpacked: int = 0
+    """Bytes of the largest matrix of 4 bits in the format of the products."""
     head: int = 0
     """Trained parameters of the head's matrix."""
     tied: bool = True
@@ -183,26 +187,27 @@ def _activations(case: Training) -> tuple[int, int]:
     Kept of a token and layer are the inputs of both norms and what they make of them, queries, keys, values and output
     of attention, and four times the width of a gated MLP: 4 hidden + 2 (queries + keys) + 4 inner. A trained norm keeps
     what it normalised as well: 2 hidden more. With autocast the stream between layers stays float32, as does what norms
-    keep; over trained norms each of the five products of a layer that begin at a norm has a rounded copy of its own,
+    keep; over float32 norms each of the five products of a layer that begin at a norm has a rounded copy of its own,
     over 16-bit weights, frozen or in mixed precision, the stream is 16 bits. Norms of queries and keys keep their
     inputs, and trained ones what they normalised.
     """
     hidden, kv, inner = case.hidden, case.kv_width, case.inner
     attention = 2 * (case.query_width + kv)
     again = 0 if case.frozen else 1  # what a trained norm normalised
-    half = case.bfloat16 and (case.frozen or case.mixed)
+    half = case.bfloat16 and (case.mixed or (case.frozen and not case.rounded))
     if not case.bfloat16:
         layer = 4 * ((4 + 2 * again) * hidden + attention + 4 * inner)
         work = 4 * (2 * hidden + kv + 2 * inner)
     else:
-        norms = 2 * (4 + 2 + 2 * again) if half else 2 * (4 + 4) + 5 * 2
+        norms = 2 * (4 + 2 + 2 * again) if half else 2 * (4 + 4 * again) + 5 * 2
         layer = norms * hidden + 2 * (attention + 4 * inner)
         work = 2 * ((4 if half else 6) * hidden + kv + 2 * inner)
     if case.head_norms:
         layer += (case.query_width + kv) * (4 + 2 * again if case.bfloat16 else 4 + 4 * again)
     layer += (2 if case.bfloat16 else 4) * case.beside
     stream = (2 if half else 4) * hidden
-    kept = layer * case.layers * case.encoded + case.scores
+    kept = layer * case.layers * case.encoded + case.scores + case.rounded
     if case.checkpointing:
-        kept = stream * case.layers * case.encoded + layer * case.encoded + case.scores // case.layers
-    return kept + 4 * case.masked, work * case.encoded
+        again_at_once = layer * case.encoded + (case.scores + case.rounded) // case.layers
+        kept = stream * case.layers * case.encoded + again_at_once
+    return kept + 4 * case.masked, work * case.encoded + case.unpacked

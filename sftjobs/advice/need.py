@@ -10,6 +10,8 @@ LORA_FAMILY = frozenset({"lora", "rslora", "dora", "lora_plus", "periodic_lora",
 PROMPT_LEARNING = frozenset({"prompt_tuning", "p_tuning", "prefix_tuning"})
 NF4_BITS = 4.127
 """Of a frozen weight: 4, and what double quantisation needs (Dettmers et al. 2023, arXiv 2305.14314, section 3)."""
+NF4_TABLES = 4 * (16 + 256 + 1)
+"""Bytes that bitsandbytes has beside each matrix: its 16 levels, the 256 of the second quantisation, and the mean."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def training(shape: ModelShape, setup: Setup) -> Training:
         bfloat16=bfloat16,
         ranks=setup.ranks,
         beside=beside(shape, setup),
+        rounded=rounded_bytes(shape, setup),
+        unpacked=max(ins * outs for ins, outs in shape.linears()) * _width(setup) if setup.method == "qlora" else 0,
         head=shape.embedding if full else 0,
         tied=shape.tied,
         accumulated=setup.accumulated,
@@ -75,15 +79,29 @@ def training(shape: ModelShape, setup: Setup) -> Training:
 
 
 def frozen_bytes(shape: ModelShape, setup: Setup) -> int:
-    """Of the base model below what is trained: in the format of the arithmetic, or in 4 bits but for embeddings.
+    """Of the base model below what is trained: in the format of the arithmetic, for qlora in 4 bits but for embeddings.
 
-    In 4 bits there is one layer's largest matrix in 16 bits beside it, for the product.
+    Weights that change while they are frozen are float32 in any case.
     """
+    if setup.method == "periodic_lora":
+        return shape.parameters * 4
     if setup.method != "qlora":
-        return shape.parameters * (2 if setup.precision == "bfloat16" else 4)
-    largest = max(inputs * outputs for inputs, outputs in shape.linears())
+        return shape.parameters * _width(setup)
     rest = shape.parameters - shape.linear_parameters
-    return round(shape.linear_parameters * NF4_BITS / 8) + 2 * (rest + largest)
+    tables = shape.layers * len(shape.linears()) * NF4_TABLES
+    return round(shape.linear_parameters * NF4_BITS / 8) + tables + rest * _width(setup)
+
+
+def rounded_bytes(shape: ModelShape, setup: Setup) -> int:
+    """Autocast's copies of the matrices of frozen float32 weights: those of layers and of the head."""
+    if setup.method != "periodic_lora" or setup.precision != "bfloat16":
+        return 0
+    return 2 * (shape.linear_parameters + shape.embedding)
+
+
+def _width(setup: Setup) -> int:
+    """Bytes of a number in the format of the arithmetic."""
+    return 2 if setup.precision == "bfloat16" else 4
 
 
 def added_parameters(shape: ModelShape, setup: Setup) -> int:

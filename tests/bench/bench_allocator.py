@@ -69,7 +69,7 @@ def main() -> None:
         rows = Path(name) / "rows.jsonl"
         print("  ", end="")
         write_rows(ragged_rows(folder, given.rows), rows, SMALL_VOCABULARY if given.model == "small" else None)
-        job = Job(str(folder), str(rows), given.method == "lora", given.precision == "bfloat16", BATCH)
+        job = Job(str(folder), str(rows), given.method, given.precision == "bfloat16", BATCH)
         settings = ALLOCATORS if given.threads == 1 else {"tcmalloc": ALLOCATORS["tcmalloc"]} | OPENMP
         threads = {"OMP_NUM_THREADS": str(given.threads), "MKL_NUM_THREADS": str(given.threads)}
         sides = [

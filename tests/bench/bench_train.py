@@ -126,9 +126,8 @@ def main() -> None:
         rows = Path(name) / "rows.jsonl"
         print("  ", end="")
         write_rows(ragged_rows(folder, given.rows), rows, SMALL_VOCABULARY if given.model == "small" else None)
-        lora = given.method == "lora"
-        adapter = str(Path(name) / "adapter.safetensors") if lora else None
-        job = Job(str(folder), str(rows), lora, given.precision == "bfloat16", BATCH, adapter)
+        adapter = str(Path(name) / "adapter.safetensors") if given.method == "lora" else None
+        job = Job(str(folder), str(rows), given.method, given.precision == "bfloat16", BATCH, adapter)
         setting = Setting(job, given.peer, given.preload, given.rounds)
         sides = sides_of(setting, given.peers)
         starts = range(0, given.check_steps * BATCH, BATCH)

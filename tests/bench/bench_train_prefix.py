@@ -47,7 +47,7 @@ def measure(given: argparse.Namespace, batch: int, scratch: Path) -> bool:
     print(f"micro batch {batch}\n  ", end="")
     write_rows(prompted_rows(folder, batch * given.steps), rows)
     bfloat16 = given.precision == "bfloat16"
-    job = Job(str(folder), str(rows), lora=True, bfloat16=bfloat16, batch=batch, adapter=str(adapter))
+    job = Job(str(folder), str(rows), method="lora", bfloat16=bfloat16, batch=batch, adapter=str(adapter))
     sides = sides_of(Setting(job, given.peer, given.preload, given.rounds), given.peers)
     if not bfloat16:
         apart = gradient_difference(sides[0], sides[1], list(range(batch)), scratch)

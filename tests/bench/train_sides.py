@@ -40,7 +40,8 @@ class Job:
     """Model folder, float32 weights, with its tokenizer."""
     rows: str
     """JSON lines [token ids, labels]."""
-    lora: bool
+    method: str
+    """full, lora or qlora; adapters are those of `LORA`."""
     bfloat16: bool
     """Autocast to bfloat16 over float32 weights."""
     batch: int

@@ -72,12 +72,14 @@ def training_set(job: Job) -> TrainingSet:
     )
 
 
-def train_config(job: Job, steps: int, seed: int, max_grad_norm: float, group: bool) -> TrainConfig:
+def train_config(
+    job: Job, steps: int, seed: int, max_grad_norm: float, group: bool, schedule: str = "constant"
+) -> TrainConfig:
     """The plan of such a training."""
     lora = LoraConfig(rank=LORA["r"], alpha=LORA["lora_alpha"], dropout=0.0, target="all-linear")  # type: ignore[arg-type]
     return TrainConfig(
-        method="lora" if job.lora else "full",
-        lora=lora if job.lora else None,
+        method=job.method,  # type: ignore[arg-type]
+        lora=None if job.method == "full" else lora,
         learning_rate=LEARNING_RATE,
         mixture=MixtureConfig(epochs={TASK: 1.0}),
         micro_batch_size=job.batch,
@@ -85,7 +87,7 @@ def train_config(job: Job, steps: int, seed: int, max_grad_norm: float, group: b
         world_size=1,
         steps=steps,
         warmup_steps=0,
-        schedule="constant",
+        schedule=schedule,  # type: ignore[arg-type]
         weight_decay=0.0,
         max_grad_norm=max_grad_norm,
         precision="bfloat16" if job.bfloat16 else "float32",
@@ -107,11 +109,12 @@ def make(job: Job, how: str) -> Callable[[dict[str, Any]], Any]:
         forced = request.get("batches")
         steps = len(forced) if forced else -(-len(examples.lengths) // job.batch)
         clip = 1e9 if forced else 1.0
-        config = train_config(job, steps, request.get("seed", 0), clip, how == "grouped" and not forced)
+        group = how == "grouped" and not forced
+        config = train_config(job, steps, request.get("seed", 0), clip, group, request.get("schedule", "constant"))
         make_repeatable(config.seed, request.get("threads", 1))
         order: Any = Forced(forced) if forced else training_order(config, examples)
         model = open_for_training(Path(job.folder), config)
-        if forced and job.lora:
+        if forced:
             start_adapter(model, job.adapter)
         pad_id = model.config.pad_token_id or 0
         batches = Steps(examples, order, Layouts(model.config, pad_id), config, 0, pad_id)

@@ -73,7 +73,7 @@ def make(job: Job, how: str) -> Callable[[dict[str, Any]], Any]:
 
 def _open(job: Job, adapter: str | None) -> Any:
     model: Any = AutoModelForCausalLM.from_pretrained(job.folder, dtype=torch.float32, attn_implementation="sdpa")
-    if job.lora:
+    if job.method == "lora":
         from peft import LoraConfig, get_peft_model
 
         model = get_peft_model(model, LoraConfig(**LORA))

@@ -16,6 +16,7 @@ import yaml
 
 from jobs.data.prompt import Prompt
 from jobs.data.read import Record
+from jobs.lm.message import Message
 from jobs.lm.render import IGNORE, Rendered, Renderer, load_tokenizer
 from sftjobs.plan.configs import SourceConfig
 from sftjobs.spec.prompt import PromptSpec
@@ -100,15 +101,19 @@ def _pairs() -> Iterator[tuple[str, str]]:
 
 def prompted_rows(folder: Path, number: int) -> list[Rendered]:
     """`number` rows of examples/intent with its prompt."""
+    return Renderer(load_tokenizer(folder)).render(conversations(number))
+
+
+def conversations(number: int) -> list[list[Message]]:
+    """`number` examples of examples/intent with its prompt, as its data stage makes them, in random order."""
     spec = PromptSpec.model_validate(yaml.safe_load((INTENT / "prompts" / "intent.yaml").read_text(encoding="utf-8")))
     prompt, config = Prompt(spec), SourceConfig(input="task.intent", format="jsonl", output_column="label")
     records = _lines(INTENT / "data" / "train.jsonl")
     random.Random(0).shuffle(records)
-    made = [
+    return [
         prompt.example(Record(line, values), "intent", config, "columns", "0" * 64, free=False).example.messages
         for line, values in enumerate(records[:number], start=1)
     ]
-    return Renderer(load_tokenizer(folder)).render(made)
 
 
 def write_rows(rows: list[Rendered], path: Path, vocabulary: int | None = None) -> None:

@@ -14,14 +14,14 @@ from jobs.lm.layout import Sequences, padded_batch
 from jobs.lm.layout_cost import _TWO_MATRICES
 from jobs.train.arguments import training_arguments
 from jobs.train.methods import METHODS
-from jobs.train.model import open_for_training, parameter_counts
+from jobs.train.model import open_for_training, parameter_counts, weight_bytes
 from jobs.train.steps import MicroBatch, Step
 from jobs.train.trainer import SftTrainer
 from sftjobs.advice.memory import Training, parts
 from sftjobs.advice.need import Setup, training
 from sftjobs.advice.shape import TWO_MATRICES, ModelShape
 from tests.support.tensor_memory import peak_tensor_bytes
-from tests.support.training import ADAPTERS, train_config
+from tests.support.training import ADAPTERS, LORA, train_config
 
 LLAMA = {
     "model_type": "llama",
@@ -66,6 +66,12 @@ CASES = [
     Case(QWEN3, "lora_plus", "float32", 8, 128, 4, lora={"target": "attention"}),
     Case(QWEN3, "lora", "float32", 8, 128, 4, lora={"dropout": 0.1}),
     Case(QWEN3, "dora", "bfloat16", 8, 64, 4, micro_batches=2),
+    Case(LLAMA, "periodic_lora", "float32", 8, 128, 32),
+    Case(LLAMA, "periodic_lora", "bfloat16", 8, 128, 32),
+    Case(QWEN2, "periodic_lora", "bfloat16", 4, 64, 8),  # weights and their rounded copies are most of it
+    Case(LLAMA, "qlora", "float32", 8, 128, 32),
+    Case(QWEN2, "qlora", "float32", 4, 64, 8),  # embeddings and head are most of it
+    Case(QWEN2, "qlora", "bfloat16", 2, 16, 8),  # the largest matrix, dequantised, is a part of it
 ]
 
 
@@ -87,7 +93,7 @@ def trainer_of(case: Case, folder: Path) -> SftTrainer:
     """A random model of that shape, about to be trained on random tokens."""
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**case.model)).save_pretrained(folder)
-    adapter = ADAPTERS.get(case.method)
+    adapter = LORA if case.method == "qlora" else ADAPTERS.get(case.method)
     lora = adapter and adapter.model_copy(update={"rank": 16, **case.lora})
     config = train_config(case.method, precision=case.precision, micro_batch_size=case.rows, lora=lora)
     config = config.model_copy(update={"steps": 2})
@@ -129,11 +135,13 @@ def caches_are_filled(tmp_path_factory: pytest.TempPathFactory) -> None:
     ids=lambda case: f"{case.model['model_type']}-{case.method}-{case.precision}-{case.rows}x{case.length}",
 )
 def test_the_estimate_is_within_10_percent_of_the_peak(case: Case, tmp_path: Path) -> None:
+    if case.method == "qlora":
+        pytest.importorskip("bitsandbytes")
     trainer = trainer_of(case, tmp_path)
     found = estimated(case)
     assert trainer.model is not None
     assert found.trainable == pytest.approx(parameter_counts(trainer.model)[0], rel=2e-3), "biases are not counted"
-    weights = sum(value.numel() * value.element_size() for value in trainer.model.parameters())
+    weights = weight_bytes(trainer.model)
     assert found.weights == pytest.approx(weights, rel=2e-3)
     measured = weights + peak_tensor_bytes(trainer.train)
     total = sum(parts(found).values())
