@@ -87,6 +87,7 @@ def train_and_export(program: Program) -> None:
             method.optimizer(model, config),
             lambda optimizer: method.schedule(optimizer, config),
             parallel,
+            config.activation_checkpointing,
         )
         edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
         train(program, trainer, edge)

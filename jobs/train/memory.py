@@ -90,6 +90,7 @@ class Memory:
             stage=zero.stage if zero else 0,
             offload=zero.offload if zero and on_gpu else "none",  # on a CPU it is the same memory
             gpu=on_gpu,
+            checkpointing=config.activation_checkpointing,
         )
         return replace(setup, rank=lora.rank, target=lora.target, dropout=lora.dropout) if lora else setup
 
@@ -158,6 +159,8 @@ class Memory:
         if over < len(self._examples.lengths):
             what = f"data.max_tokens: {tokens}, which {over:,} of {len(self._examples.lengths):,} examples exceed"
             others.append((what, self._with_batch(case, config.micro_batch_size, tokens)))
+        if not case.checkpointing and config.method != "prefix_tuning":
+            others.append(("train.activation_checkpointing: true", replace(case, checkpointing=True)))
         if config.method == "full":
             adapter = RANK * case.layers * (8 * case.hidden + 3 * (case.hidden + case.inner))
             others.append(("train.method: lora", replace(case, trainable=adapter, frozen=True, head=0)))

@@ -22,6 +22,7 @@ from transformers import Trainer, TrainingArguments
 from jobs.lm.bfloat16_attention import bfloat16_attention
 from jobs.lm.onednn import onednn_linears
 from jobs.lm.token_losses import scored_positions, summed_loss
+from jobs.train.activation_checkpointing import activation_checkpointing
 from jobs.train.determinism import seed_step
 from jobs.train.methods import TrainedModel
 from jobs.train.parallel import Parallel, Replicated
@@ -41,16 +42,18 @@ class SftTrainer(Trainer):
         optimizer: Optimizer | None = None,
         schedule: Callable[[Optimizer], LRScheduler | None] = lambda _: None,
         parallel: Parallel | None = None,
+        checkpointing: bool = False,
     ) -> None:
         """`optimizer`: None for AdamW with `arguments`; `schedule`: gives None for that of `arguments`.
 
-        `parallel`: how ranks share the work; None: copies (DDP).
+        `parallel`: how ranks share the work; None: copies (DDP). `checkpointing`: of activations, while training.
         """
         super().__init__(model=model, args=arguments, train_dataset=steps, optimizers=(optimizer, None))
         self._schedule = schedule
         self.steps = steps
         self.first = first
         self.parallel = parallel or Replicated()
+        self._checkpointing = checkpointing
         self._own_optimizer = optimizer
         self.gradient_norm = math.nan
         """Of the last step over all ranks, before clipping."""
@@ -65,6 +68,7 @@ class SftTrainer(Trainer):
         with (
             disable_input_dtype_casting(self.model, active=self.args.bf16),
             onednn_linears(self.model),
+            activation_checkpointing(self.model, self._checkpointing),
             self._attention(),
         ):
             return super().train(*arguments, **named)

@@ -19,7 +19,9 @@ Everything here enters the stage key. Files under info/ (`report/<section>.json`
 
 from typing import Any, Literal
 
-from sftjobs.model import Document
+from pydantic import Field
+
+from sftjobs.model import Document, empty
 from sftjobs.spec.clean import CleanSpec
 from sftjobs.spec.data import ColumnMap, DecontaminateSpec, DenoiseSpec, DuplicatesSpec, MixSpec, Shape, SourceFormat
 from sftjobs.spec.eval import Baseline, ServerSpec
@@ -176,6 +178,8 @@ class DataCounts(Document):
     longest_answer_tokens: int
     """Longest expected answer of the held-out set (or longest label), tokens."""
     output_format: str
+    model: dict[str, Any] | None = None
+    """Sizes of the base model (`sftjobs.advice.shape.ModelShape`), for estimates; None: not known."""
 
 
 Device = Literal["cpu", "cuda"]
@@ -267,6 +271,7 @@ class TrainConfig(Document):
     max_tokens: int
     group_by_length: bool = False
     packing: bool = False
+    activation_checkpointing: bool = Field(default=False, exclude_if=empty)
     dev: DevConfig | None = None
     """None: there is no dev set."""
     keep: Literal["best", "last"] = "last"

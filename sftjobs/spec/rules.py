@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from sftjobs import names
 from sftjobs.errors import Problem
-from sftjobs.spec import eval_rules, file_rules, method_rules, prompt_rules, zero_rules
+from sftjobs.spec import eval_rules, file_rules, gpu_rules, method_rules, prompt_rules, zero_rules
 from sftjobs.spec.input_places import places, value_at
 from sftjobs.spec.places import hub_data
 from sftjobs.spec.run import RunSpec, StageResources
@@ -34,6 +34,7 @@ def problems(written: Written, check_files: bool = True) -> Problems:
     yield from method_rules.problems(written)
     yield from eval_rules.problems(written)
     yield from zero_rules.problems(written)
+    yield from gpu_rules.problems(written)
     yield from file_rules.problems(written, check_files)
 
 

@@ -97,6 +97,10 @@ class TrainSpec(Document):
     """Arithmetic of the forward and backward pass. `bfloat16` is autocast: what is trained stays float32."""
     zero: ZeroSpec = ZeroSpec()
     """How several ranks share a model that is too large for one of them."""
+    activation_checkpointing: Auto | bool = "auto"
+    """Keep only the inputs of layers for the backward pass and compute the rest of their activations again: the same
+    result from less memory, in about a third more time. `auto`: on a GPU, if the training would not fit without (by
+    `resources.train.gpu_memory_gib`)."""
     lora: LoraSpec = LoraSpec()
     """The adapter of methods `lora`, `rslora`, `dora`, `lora_plus`, `periodic_lora` and `qlora`."""
     prompt_learning: PromptLearningSpec = PromptLearningSpec()
