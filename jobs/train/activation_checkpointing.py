@@ -6,10 +6,9 @@ The backward pass computes the rest once more. The result is the same, dropout i
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from peft import PeftModel
 from torch import nn
-from transformers import PreTrainedModel
 
+from jobs.lm.unwrap import base_model
 from sftjobs.errors import DataError
 
 
@@ -22,8 +21,7 @@ def activation_checkpointing(model: nn.Module, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
-    assert isinstance(base, PreTrainedModel)
+    base = base_model(model)
     if not base.supports_gradient_checkpointing:
         raise DataError(
             f"train.activation_checkpointing: true: {type(base).__name__} of transformers cannot compute its layers "

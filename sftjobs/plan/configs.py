@@ -26,7 +26,7 @@ from sftjobs.spec.clean import CleanSpec
 from sftjobs.spec.data import ColumnMap, DecontaminateSpec, DenoiseSpec, DuplicatesSpec, MixSpec, Shape, SourceFormat
 from sftjobs.spec.eval import Baseline, ServerSpec
 from sftjobs.spec.prompt import PromptSpec
-from sftjobs.spec.train import MethodName
+from sftjobs.spec.train import AttentionName, MethodName
 
 PROGRAM_VERSIONS: dict[str, int] = {"data": 2, "train": 4, "eval": 3}
 """Raised when the same inputs and config would give another result (tests/unit/test_program_versions.py asks)."""
@@ -270,7 +270,10 @@ class TrainConfig(Document):
     threads_per_process: int
     max_tokens: int
     group_by_length: bool = False
-    packing: bool = False
+    packing: bool | Literal["if_possible"] = False
+    """`if_possible`: where the architecture allows it, which the program knows."""
+    attention: AttentionName | None = Field(default=None, exclude_if=empty)
+    """None: `sdpa` where the architecture has it, on a CPU in bfloat16 plain products where these are faster."""
     activation_checkpointing: bool = Field(default=False, exclude_if=empty)
     dev: DevConfig | None = None
     """None: there is no dev set."""

@@ -9,6 +9,7 @@ from sftjobs.advice.need import Setup, training, with_batch
 from sftjobs.advice.shape import ModelShape
 from sftjobs.plan.configs import DataCounts, TrainConfig
 from sftjobs.plan.types import Resources
+from sftjobs.spec.train import PROMPT_LEARNING
 
 GIB = 2**30
 Reasons = dict[str, str]
@@ -17,9 +18,29 @@ Reasons = dict[str, str]
 def for_gpu(
     decided: TrainConfig, wanted: dict[str, Any], resources: Resources, counts: DataCounts, reasons: Reasons
 ) -> TrainConfig:
-    """`decided` with the fields that depend on GPUs; `wanted` is what run.yaml says (`TrainSpec`)."""
-    checkpointing = _checkpointing(wanted["activation_checkpointing"], decided, resources, counts, reasons)
+    """`decided` with the fields that depend on GPUs; `wanted` is what run.yaml says (`TrainSpec`).
+
+    A plan of before a field does not have it.
+    """
+    attention = wanted.get("attention", "auto")
+    decided = decided.model_copy(
+        update={
+            "attention": None if attention == "auto" else attention,
+            "packing": _packing(wanted["packing"], attention, decided, reasons),
+        }
+    )
+    checkpointing = _checkpointing(wanted.get("activation_checkpointing", "auto"), decided, resources, counts, reasons)
     return decided.model_copy(update={"activation_checkpointing": checkpointing})
+
+
+def _packing(wanted: Any, attention: str, decided: TrainConfig, reasons: Reasons) -> bool | str:
+    """Where attention takes no mask of its own, packed rows are the one way to be without padding."""
+    if wanted != "auto":
+        return bool(wanted)
+    if attention != "flash_attention_2" or decided.method in PROMPT_LEARNING:
+        return False
+    reasons["packing"] = "flash_attention_2 finds the ends of examples in a row without padding"
+    return "if_possible"
 
 
 def _checkpointing(

@@ -93,7 +93,6 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         threads_per_process=resources.threads_per_process,
         max_tokens=config["max_tokens"],
         group_by_length=_group_by_length(config["group_by_length"], counts, reasons),
-        packing=config["packing"],
         dev=_dev(config.get("dev"), steps, counts, reasons),
         keep=_keep(config["keep"], counts, reasons),
         seed=config["seed"],

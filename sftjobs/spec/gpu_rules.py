@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from sftjobs.errors import Problem
 from sftjobs.spec.source import Written
+from sftjobs.spec.train import PROMPT_LEARNING
 
 Problems = Iterator[Problem]
 
 
 def problems(written: Written) -> Problems:
     """Everything that the rules find."""
-    for rule in (memory, checkpointing):
+    for rule in (memory, attention, checkpointing):
         yield from rule(written)
 
 
@@ -22,6 +23,25 @@ def memory(written: Written) -> Problems:
             continue
         why = "without gpus_per_node" if kind == "train" else f"for stages of kind {kind}, of training only"
         yield written.run.problem(("resources", kind, "gpu_memory_gib"), f"has no effect {why}; remove it")
+
+
+def attention(written: Written) -> Problems:
+    """What is made for GPUs, and what it needs there."""
+    train, wanted = written.spec.train, written.spec.train.attention
+    if wanted not in ("flash_attention_2", "flex"):
+        return
+    messages = []
+    if not written.spec.resources.train.gpus_per_node:
+        why = "has no backward pass on a CPU" if wanted == "flex" else "is for CUDA only"
+        messages.append(f"{why}: set resources.train.gpus_per_node, or use sdpa")
+    if wanted == "flash_attention_2" and train.precision == "float32":
+        messages.append("computes 16-bit numbers only: set train.precision: bfloat16, or use sdpa")
+    if wanted == "flex" and train.method in PROMPT_LEARNING:
+        messages.append(f"has no effect with method {train.method}, whose examples share no row; use sdpa")
+    if wanted == "flex" and train.packing is True:
+        messages.append("takes a mask, and packing: true has none; flex packs without it: remove packing")
+    for message in messages:
+        yield written.run.problem(("train", "attention"), f"{wanted} {message}")
 
 
 def checkpointing(written: Written) -> Problems:

@@ -16,6 +16,7 @@ LORA_FAMILY: tuple[MethodName, ...] = ("lora", "rslora", "dora", "lora_plus", "p
 """Methods with the settings `train.lora`: they leave a merged model."""
 PROMPT_LEARNING: tuple[MethodName, ...] = ("prompt_tuning", "p_tuning", "prefix_tuning")
 """Methods with the settings `train.prompt_learning`: they leave an adapter alone, which cannot be merged."""
+AttentionName = Literal["sdpa", "eager", "flash_attention_2", "flex"]
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
 
 
@@ -80,9 +81,13 @@ class TrainSpec(Document):
     group_by_length: Auto | bool = "auto"
     """Make batches of examples of similar length: less padding, and batches that are less mixed. `auto`: if most of
     an example is not the prompt that all examples start with."""
-    packing: bool = False
-    """Lay each micro batch out as one row without padding, for attention kernels that know where an example ends
-    (GPU). Not for models with layers that look past the end of an example."""
+    packing: Auto | bool = "auto"
+    """Lay each micro batch out as one row without padding and without a mask, for attention that finds where an example
+    ends. Not for models with layers that look past the end of an example. `auto`: on GPUs with `flash_attention_2`;
+    with other attention, examples share a row with a mask wherever that takes fewer operations."""
+    attention: Auto | AttentionName = "auto"
+    """What computes attention (docs/gpu.md). `auto`: `sdpa`, on a CPU in bfloat16 plain products where these are
+    faster; `flex` and `flash_attention_2` are for GPUs."""
     max_steps: Positive | None = None
     """Stop after so many optimizer steps, if fewer than the epochs give."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05

@@ -13,6 +13,7 @@ from jobs.lm import bfloat16_attention
 from jobs.lm.layout import Sequences, padded_batch
 from jobs.lm.layout_cost import _TWO_MATRICES
 from jobs.train.arguments import training_arguments
+from jobs.train.computing import Computing
 from jobs.train.methods import METHODS
 from jobs.train.model import open_for_training, parameter_counts
 from jobs.train.steps import MicroBatch, Step
@@ -105,7 +106,7 @@ def trainer_of(case: Case, folder: Path) -> SftTrainer:
     steps: Any = Again(step, case.length)
     optimizer = METHODS[config.method].optimizer(model, config)
     arguments = training_arguments(config, folder)
-    trainer = SftTrainer(model, arguments, steps, 0, optimizer, checkpointing=case.checkpointing)
+    trainer = SftTrainer(model, arguments, steps, 0, optimizer, computing=Computing(case.checkpointing))
     trainer.remove_callback(PrinterCallback)
     return trainer
 

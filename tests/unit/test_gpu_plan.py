@@ -55,6 +55,27 @@ def test_zero_is_part_of_the_estimate() -> None:
     assert "activation_checkpointing" not in shared.config
 
 
+@pytest.mark.parametrize(
+    ("resources", "wanted", "packing"),
+    [
+        ({}, {}, False),
+        (gpu(None), {}, False),
+        (gpu(None), {"attention": "flex"}, False),
+        (gpu(None), {"attention": "flash_attention_2", "precision": "bfloat16"}, "if_possible"),
+        (gpu(None), {"attention": "flash_attention_2", "precision": "bfloat16", "method": "p_tuning"}, False),
+        (gpu(None), {"attention": "flash_attention_2", "precision": "bfloat16", "packing": False}, False),
+        ({}, {"packing": True}, True),
+    ],
+)
+def test_packing_is_for_attention_without_a_mask(
+    resources: dict[str, Any], wanted: dict[str, Any], packing: bool | str
+) -> None:
+    found = train(resources, wanted)
+    assert found.config["packing"] == packing
+    assert found.config.get("attention") == wanted.get("attention")
+    assert ("packing" in found.reasons) is (packing == "if_possible")
+
+
 def test_a_model_whose_sizes_are_not_known_is_not_guessed() -> None:
     found = train(gpu(1), FULL, size=None)
     assert found.reasons["activation_checkpointing"] == "off: the model's sizes are not known"
@@ -73,6 +94,21 @@ REFUSED = {
     "train: {method: prefix_tuning, activation_checkpointing: true}": (
         "run.yaml:8: train.activation_checkpointing: true does not go with method prefix_tuning: a layer that is "
         "computed again is not given the keys and values of the virtual tokens; remove the key, or set method: p_tuning"
+    ),
+    "train: {attention: flex}": (
+        "run.yaml:8: train.attention: flex has no backward pass on a CPU: set resources.train.gpus_per_node, "
+        "or use sdpa"
+    ),
+    "train: {attention: flash_attention_2}\nresources: {train: {gpus_per_node: 1}}": (
+        "run.yaml:8: train.attention: flash_attention_2 computes 16-bit numbers only: set train.precision: bfloat16, "
+        "or use sdpa"
+    ),
+    "train: {attention: flex, method: p_tuning}\nresources: {train: {gpus_per_node: 1}}": (
+        "run.yaml:8: train.attention: flex has no effect with method p_tuning, whose examples share no row; use sdpa"
+    ),
+    "train: {attention: flex, packing: true}\nresources: {train: {gpus_per_node: 1}}": (
+        "run.yaml:8: train.attention: flex takes a mask, and packing: true has none; flex packs without it: "
+        "remove packing"
     ),
     "resources: {train: {gpu_memory_gib: 80}}": (
         "run.yaml:8: resources.train.gpu_memory_gib: has no effect without gpus_per_node; remove it"
