@@ -8,6 +8,8 @@ from torch import nn
 
 from jobs.lm.attention import attending
 from jobs.train.activation_checkpointing import activation_checkpointing
+from jobs.train.compiled import compiled_layers
+from jobs.train.liger import liger_kernels
 from sftjobs.plan.configs import TrainConfig
 from sftjobs.spec.train import AttentionName
 
@@ -18,13 +20,20 @@ class Computing:
 
     checkpointing: bool = False
     attention: AttentionName | None = None
+    compiled: bool = False
+    liger: bool = False
 
     @staticmethod
     def of(config: TrainConfig) -> "Computing":
-        return Computing(config.activation_checkpointing, config.attention)
+        return Computing(config.activation_checkpointing, config.attention, config.compile, config.liger)
 
     @contextmanager
     def __call__(self, model: nn.Module) -> Iterator[None]:
         """Inside, `model` computes in this way. Raises DataError if it cannot."""
-        with attending(model, self.attention), activation_checkpointing(model, self.checkpointing):
+        with (
+            attending(model, self.attention),
+            activation_checkpointing(model, self.checkpointing),
+            liger_kernels(model, self.liger),
+            compiled_layers(model, self.compiled),
+        ):
             yield

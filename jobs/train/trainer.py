@@ -67,7 +67,8 @@ class SftTrainer(Trainer):
         # Under autocast peft would make float32 of a layer's input, only for autocast to make bfloat16 of it again.
         with (
             disable_input_dtype_casting(self.model, active=self.args.bf16),
-            onednn_linears(self.model),
+            # The compiler chooses products itself.
+            nullcontext() if self._computing.compiled else onednn_linears(self.model),
             self._computing(self.model),
             self._attention(),
         ):

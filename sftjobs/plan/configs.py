@@ -275,6 +275,10 @@ class TrainConfig(Document):
     attention: AttentionName | None = Field(default=None, exclude_if=empty)
     """None: `sdpa` where the architecture has it, on a CPU in bfloat16 plain products where these are faster."""
     activation_checkpointing: bool = Field(default=False, exclude_if=empty)
+    compile: bool = Field(default=False, exclude_if=empty)
+    liger: bool = Field(default=False, exclude_if=empty)
+    optimizer: Literal["paged_adamw"] | None = Field(default=None, exclude_if=empty)
+    """None: AdamW with its state where the weights are."""
     dev: DevConfig | None = None
     """None: there is no dev set."""
     keep: Literal["best", "last"] = "last"

@@ -26,6 +26,9 @@ def for_gpu(
     decided = decided.model_copy(
         update={
             "attention": None if attention == "auto" else attention,
+            "compile": wanted.get("compile", False),
+            "liger": wanted.get("liger", False),
+            "optimizer": "paged_adamw" if decided.method == "qlora" and resources.gpus_per_node else None,
             "packing": _packing(wanted["packing"], attention, decided, reasons),
         }
     )

@@ -11,7 +11,7 @@ Problems = Iterator[Problem]
 
 def problems(written: Written) -> Problems:
     """Everything that the rules find."""
-    for rule in (memory, attention, checkpointing):
+    for rule in (memory, attention, kernels, checkpointing):
         yield from rule(written)
 
 
@@ -42,6 +42,29 @@ def attention(written: Written) -> Problems:
         messages.append("takes a mask, and packing: true has none; flex packs without it: remove packing")
     for message in messages:
         yield written.run.problem(("train", "attention"), f"{wanted} {message}")
+
+
+def kernels(written: Written) -> Problems:
+    """What is compiled for GPUs, and what it cannot be combined with."""
+    train = written.spec.train
+    for field in ("compile", "liger"):
+        if getattr(train, field) and not written.spec.resources.train.gpus_per_node:
+            message = "true is for GPUs: set resources.train.gpus_per_node, or remove the key"
+            yield written.run.problem(("train", field), message)
+    if not train.compile:
+        return
+    if train.zero.stage == 3:
+        message = (
+            "true does not go with train.zero.stage 3, which gathers the weights of a layer in the middle of what "
+            "would be compiled; remove the key, or use stage 2"
+        )
+        yield written.run.problem(("train", "compile"), message)
+    if train.method == "qlora":
+        message = (
+            "true does not go with method qlora: kernels for weights of 4 bits would cut every layer into pieces; "
+            "remove the key, or use lora"
+        )
+        yield written.run.problem(("train", "compile"), message)
 
 
 def checkpointing(written: Written) -> Problems:

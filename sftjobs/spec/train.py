@@ -88,6 +88,11 @@ class TrainSpec(Document):
     attention: Auto | AttentionName = "auto"
     """What computes attention (docs/gpu.md). `auto`: `sdpa`, on a CPU in bfloat16 plain products where these are
     faster; `flex` and `flash_attention_2` are for GPUs."""
+    compile: bool = False
+    """Compile the layers of the model with torch.compile: slower to start, faster steps (GPU)."""
+    liger: bool = False
+    """Compute norms, rotary positions and gated MLPs by the fused kernels of Liger, for architectures that it knows
+    (GPU)."""
     max_steps: Positive | None = None
     """Stop after so many optimizer steps, if fewer than the epochs give."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05

@@ -76,6 +76,12 @@ def test_packing_is_for_attention_without_a_mask(
     assert ("packing" in found.reasons) is (packing == "if_possible")
 
 
+def test_qlora_pages_its_optimizer_on_a_gpu() -> None:
+    assert train(gpu(None), {"method": "qlora"}).config["optimizer"] == "paged_adamw"
+    assert "optimizer" not in train({}, {"method": "qlora"}).config
+    assert "optimizer" not in train(gpu(None), {"method": "lora"}).config
+
+
 def test_a_model_whose_sizes_are_not_known_is_not_guessed() -> None:
     found = train(gpu(1), FULL, size=None)
     assert found.reasons["activation_checkpointing"] == "off: the model's sizes are not known"
@@ -109,6 +115,20 @@ REFUSED = {
     "train: {attention: flex, packing: true}\nresources: {train: {gpus_per_node: 1}}": (
         "run.yaml:8: train.attention: flex takes a mask, and packing: true has none; flex packs without it: "
         "remove packing"
+    ),
+    "train: {compile: true}": (
+        "run.yaml:8: train.compile: true is for GPUs: set resources.train.gpus_per_node, or remove the key"
+    ),
+    "train: {liger: true}": (
+        "run.yaml:8: train.liger: true is for GPUs: set resources.train.gpus_per_node, or remove the key"
+    ),
+    "train: {compile: true, zero: {stage: 3}}\nresources: {train: {gpus_per_node: 2}}": (
+        "run.yaml:8: train.compile: true does not go with train.zero.stage 3, which gathers the weights of a layer in "
+        "the middle of what would be compiled; remove the key, or use stage 2"
+    ),
+    "train: {compile: true, method: qlora}\nresources: {train: {gpus_per_node: 1}}": (
+        "run.yaml:8: train.compile: true does not go with method qlora: kernels for weights of 4 bits would cut every "
+        "layer into pieces; remove the key, or use lora"
     ),
     "resources: {train: {gpu_memory_gib: 80}}": (
         "run.yaml:8: resources.train.gpu_memory_gib: has no effect without gpus_per_node; remove it"
