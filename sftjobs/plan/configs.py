@@ -292,6 +292,8 @@ class EvalConfig(Document):
     decoding: DecodingConfig
     device: Device = "cpu"
     """On `cuda` weights are bfloat16, on `cpu` float32: answers of one are never compared with answers of the other."""
+    spread_over: int = Field(default=0, exclude_if=empty)
+    """GPUs that share the layers of the model; 0: one device has all."""
     threads_per_process: int
     seed: int
 

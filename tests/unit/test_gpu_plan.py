@@ -82,6 +82,25 @@ def test_qlora_pages_its_optimizer_on_a_gpu() -> None:
     assert "optimizer" not in train(gpu(None), {"method": "lora"}).config
 
 
+@pytest.mark.parametrize("stage", ["eval-base", "eval-tuned", "baselines"])
+def test_an_evaluation_is_one_process_over_its_gpus(stage: str) -> None:
+    found = {}
+    inputs = {name: artifact("data", name, data_counts()) for name in ("data", "train")}
+    for gpus in (0, 1, 4):
+        plan = make(make_spec(resources={"eval": {"gpus_per_node": gpus}}), make_facts())
+        found[gpus] = finish(plan, stage, inputs)
+        assert found[gpus].resources.processes_per_node == 1
+        assert found[gpus].config.get("spread_over") == (4 if gpus == 4 else None)
+    assert len({one.key for one in found.values()}) == 3
+
+
+def test_a_server_is_told_by_its_command_how_to_use_gpus() -> None:
+    server = {"command": ["vllm", "serve", "{model}", "--port", "{port}", "--tensor-parallel-size", "4"]}
+    plan = make(make_spec(resources={"eval": {"gpus_per_node": 4}}, eval={"engine": server}), make_facts())
+    found = finish(plan, "eval-base", {"data": artifact("data", "data", data_counts())})
+    assert "spread_over" not in found.config
+
+
 def test_a_model_whose_sizes_are_not_known_is_not_guessed() -> None:
     found = train(gpu(1), FULL, size=None)
     assert found.reasons["activation_checkpointing"] == "off: the model's sizes are not known"
