@@ -3,13 +3,15 @@ ARG BASE=sftjobs/base
 FROM ${BASE}
 USER 0:0
 
-# glibc gives large blocks back to the system and asks for them again at every step of a model on CPU.
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends libtcmalloc-minimal4 \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/*
-
 # VARIANT=cuda: the build for GPUs that requirements/cuda.txt locks, with MALLOC= (docs/images.md).
 ARG VARIANT=cpu
+# glibc gives large blocks back to the system and asks for them again at every step of a model on CPU. Triton, which
+# FlexAttention, torch.compile and Liger are made of, compiles what starts a kernel on the GPU with a C compiler.
+RUN set -- libtcmalloc-minimal4; [ "${VARIANT}" = cpu ] || set -- "$@" gcc libc6-dev; \
+    apt-get update \
+ && apt-get install --yes --no-install-recommends "$@" \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/*
+
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY requirements/runtime.txt requirements/cuda.txt /opt/sftjobs/requirements/
 ARG PIP_INDEX_URL

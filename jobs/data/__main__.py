@@ -37,7 +37,7 @@ def run(program: Program) -> None:
         prepared = prepare(found.table, Given(config, files, problems, progress, model, renderer, processes))
         problems.stop_if_any()
         stop_if_empty(found.table, config)
-        counts = count(found.table, found.bad, config, renderer)
+        counts = count(found.table, found.bad, config, renderer, model)
         write(program.content, found, config, counts)
         program.write_counts(counts.model_dump(mode="json"))
         program.write_report("data", section(found, prepared, config, counts, renderer))

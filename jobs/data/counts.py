@@ -1,5 +1,10 @@
 """What the data stage counts: for the manifest and for the tables of report and check."""
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from jobs.data.gather import sources
@@ -8,10 +13,11 @@ from jobs.data.measure import common_prefix
 from jobs.data.rules import CODES, RULES
 from jobs.data.table import Array, Table
 from jobs.lm.render import Renderer
+from sftjobs.advice.shape import ModelShape
 from sftjobs.plan.configs import DataConfig, DataCounts, TaskCounts
 
 
-def count(table: Table, bad: list[BadRecord], config: DataConfig, renderer: Renderer) -> DataCounts:
+def count(table: Table, bad: list[BadRecord], config: DataConfig, renderer: Renderer, model: Path) -> DataCounts:
     """The manifest's counts."""
     train = table.kept("train")
     return DataCounts(
@@ -27,7 +33,18 @@ def count(table: Table, bad: list[BadRecord], config: DataConfig, renderer: Rend
         longest_answer_tokens=longest_answer(table, list(config.prompt.labels), renderer),
         output_format=config.prompt.output.format,
         bad_records=len(bad),
+        model=model_sizes(model),
     )
+
+
+def model_sizes(folder: Path) -> dict[str, Any] | None:
+    """For estimates of memory while planning; None if config.json does not say them all."""
+    try:
+        shape = ModelShape.of(json.loads((folder / "config.json").read_text("utf-8")))
+        _ = shape.parameters
+    except (OSError, ValueError):
+        return None
+    return asdict(shape)
 
 
 def task_counts(table: Table, config: DataConfig) -> dict[str, TaskCounts]:

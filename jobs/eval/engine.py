@@ -17,6 +17,7 @@ from jobs.lm.render import Renderer, load_tokenizer
 from jobs.lm.sampling import Sampling
 from jobs.lm.server import running_server
 from jobs.lm.server_generate import generate_by_server
+from jobs.lm.spread import spread, usable_memory
 from sftjobs.plan.configs import EvalConfig
 from sftjobs.program import Program
 
@@ -35,8 +36,13 @@ class Engine:
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        """In 16 bits on a GPU, in float32 on a CPU."""
+        """In 16 bits on a GPU or spread over several, in float32 on a CPU."""
         device = planned_device(self._config.device, self._program.local_rank)
+        gpus = self._config.spread_over
+        if gpus:
+            planned_device(self._config.device, gpus - 1)
+            placed = spread(self._folder, torch.bfloat16, usable_memory(gpus))
+            return load_model(self._folder, torch.bfloat16, device_map=placed)
         model = load_model(self._folder, torch.float32 if device.type == "cpu" else torch.bfloat16)
         model.to(device)  # type: ignore[arg-type]
         return model

@@ -34,9 +34,12 @@ def supports_shared_prefix(config: PretrainedConfig) -> str | None:
     return _unknown_layers(found) or _dense_mask(config)
 
 
-def supports_one_row(config: PretrainedConfig) -> str | None:
-    """None if several examples may be one row with a dense mask (a common prefix once), else the reason why not."""
-    return supports_packing(config) or _dense_mask(config)
+def supports_one_row(config: PretrainedConfig, attention: str | None = None) -> str | None:
+    """None if several examples may be one row with a mask (a common prefix once), else the reason why not.
+
+    `attention`: what computes it (`train.attention`); None: what the model was opened with.
+    """
+    return supports_packing(config) or _dense_mask(config, attention)
 
 
 def supports_packing(config: PretrainedConfig) -> str | None:
@@ -62,6 +65,6 @@ def _unknown_layers(found: dict[str, int | None]) -> str | None:
     return f"layers of type {', '.join(unknown)}" if unknown else None
 
 
-def _dense_mask(config: PretrainedConfig) -> str | None:
-    name = config._attn_implementation
-    return None if name in {"sdpa", "eager"} else f"attention implementation {name!r} takes no dense mask"
+def _dense_mask(config: PretrainedConfig, attention: str | None = None) -> str | None:
+    name = attention or config._attn_implementation
+    return None if name in {"sdpa", "eager", "flex"} else f"attention implementation {name!r} takes no mask of its own"

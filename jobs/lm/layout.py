@@ -11,13 +11,14 @@ gradients are the same in all layouts (with dropout: in expectation; a prefix th
 Each is one ordinary forward call, so wrappers of the model need not know.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from jobs.lm.block_mask import BLOCK, BlockRule
 from jobs.lm.masks import additive
 from jobs.lm.render import IGNORE
 
@@ -32,12 +33,17 @@ class Sequences:
     labels: Sequence[Sequence[int]]
 
 
+Mask = Tensor | BlockRule
+Input = Mask | dict[str, Mask]
+"""A dict holds a mask for each kind of layer."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """One forward call and what is scored of it."""
 
-    inputs: dict[str, Tensor | dict[str, Tensor]]
-    """Keyword arguments of the model; `use_cache=False` has to be given with them."""
+    inputs: dict[str, Input]
+    """Keyword arguments of the model, once they are on its device; `use_cache=False` has to be given with them."""
     positions: Tensor
     """Flattened positions whose next token is scored."""
     targets: Tensor
@@ -66,9 +72,9 @@ class Batch:
         )
 
 
-def _moved(value: Tensor | dict[str, Tensor], device: torch.device) -> Tensor | dict[str, Tensor]:
+def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, dict):
-        return {name: tensor.to(device) for name, tensor in value.items()}
+        return {name: one.to(device) for name, one in value.items()}
     return value.to(device)
 
 
@@ -98,8 +104,9 @@ def rows_batch(
     windows: Mapping[str, int | None] = FULL_ATTENTION,
     rows: Sequence[Sequence[int]] | None = None,
     pad_id: int = 0,
+    blocks: bool = False,
 ) -> Batch:
-    """Rows `[prefix, rest, rest, ...]` with position ids and a dense additive mask.
+    """Rows `[prefix, rest, rest, ...]` with position ids and a dense additive mask, or with `blocks` a BlockRule.
 
     `rows` holds the numbers of the examples of each row; None: all in one. `windows` are those of the model's kinds of
     layers (`jobs.lm.architectures.windows`). A window is measured by position, as it is in a row of its own; one that
@@ -108,6 +115,8 @@ def rows_batch(
     rows = [range(len(sequences.ids))] if rows is None else rows
     made = [_Row(sequences, prefix, members) for members in rows]
     length = max(len(row.tokens) for row in made)
+    if blocks:
+        length = -(-length // BLOCK) * BLOCK
     scored = _Scored()
     for number, row in enumerate(made):
         row.pad(length, pad_id)
@@ -115,10 +124,11 @@ def rows_batch(
             # the token at index t of an example is at t - prefix + start, and is predicted one place before
             scored.add(owner, sequences.labels[owner], first=prefix + 1, shift=number * length + start - prefix - 1)
     position_ids = torch.tensor([row.places for row in made])
-    inputs = {
+    segments = torch.tensor([row.segments for row in made])
+    inputs: dict[str, Input] = {
         "input_ids": torch.tensor([row.tokens for row in made]),
         "position_ids": position_ids,
-        "attention_mask": _masks(torch.tensor([row.segments for row in made]), position_ids, windows),
+        "attention_mask": _masks(segments, position_ids, windows, _block_rule if blocks else _dense),
     }
     return Batch(inputs, *scored.tensors(), layout="rows", prefix=prefix, encoded=len(made) * length)
 
@@ -134,7 +144,7 @@ def packed_batch(sequences: Sequences) -> Batch:
     scored = _Scored()
     for owner, start in row.starts.items():
         scored.add(owner, sequences.labels[owner], first=1, shift=start - 1)
-    inputs: dict[str, Tensor | dict[str, Tensor]] = {
+    inputs: dict[str, Input] = {
         "input_ids": torch.tensor([row.tokens]),
         "position_ids": torch.tensor([row.places]),
     }
@@ -168,17 +178,28 @@ class _Row:
 _PADDING, _PREFIX = -1, 0
 
 
-def _masks(segments: Tensor, positions: Tensor, windows: Mapping[str, int | None]) -> Tensor | dict[str, Tensor]:
-    """Additive masks [rows, 1, n, n] of segments and positions [rows, n]: one, or one for each kind of layer."""
+def _masks(
+    segments: Tensor,
+    positions: Tensor,
+    windows: Mapping[str, int | None],
+    make: Callable[[Tensor, Tensor, int | None], Mask],
+) -> Input:
+    """Masks of segments and positions [rows, n]: one, or one for each kind of layer."""
     longest = int(positions.max()) + 1
     cutting = {kind: None if window is None or window >= longest else window for kind, window in windows.items()}
-    visible = _visible(segments)
-    masks = {
-        window: additive((visible if window is None else visible & _inside(positions, window))[:, None], torch.float32)
-        for window in set(cutting.values())
-    }
+    masks = {window: make(segments, positions, window) for window in set(cutting.values())}
     # A model with one kind of layer takes a mask, one with several takes one for each kind, or one for all.
     return next(iter(masks.values())) if len(masks) == 1 else {kind: masks[cutting[kind]] for kind in cutting}
+
+
+def _dense(segments: Tensor, positions: Tensor, window: int | None) -> Tensor:
+    """[rows, 1, n, n], added to attention scores."""
+    visible = _visible(segments)
+    return additive((visible if window is None else visible & _inside(positions, window))[:, None], torch.float32)
+
+
+def _block_rule(segments: Tensor, positions: Tensor, window: int | None) -> BlockRule:
+    return BlockRule(segments, positions, window, padding=_PADDING, prefix=_PREFIX)
 
 
 def _visible(segments: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from jobs.lm.prefix_attention import Prefix
+from jobs.lm.unwrap import layers_of
 from sftjobs.errors import DataError
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -70,4 +71,13 @@ def _as_keys_and_values(model: PreTrainedModel, values: Tensor) -> Prefix:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     parts = values.view(len(values), config.num_hidden_layers, 2, heads, -1)
     by_layer = parts.permute(1, 2, 3, 0, 4)[:, :, None]  # [layers, 2, 1, key heads, P, head size]
-    return Prefix([layer[0] for layer in by_layer], [layer[1] for layer in by_layer], len(values))
+    placed = [layer.to(device) for layer, device in zip(by_layer, _devices(model), strict=True)]
+    return Prefix([layer[0] for layer in placed], [layer[1] for layer in placed], len(values))
+
+
+def _devices(model: PreTrainedModel) -> list[torch.device]:
+    """Where each layer computes: a model may be spread over several GPUs."""
+    layers = layers_of(model)
+    hooks = [getattr(layer, "_hf_hook", None) for layer in layers]
+    found = [getattr(hook, "execution_device", None) for hook in hooks]
+    return [model.device if device is None else torch.device(device) for device in found]

@@ -15,12 +15,12 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
-def load_model(folder: Path, dtype: torch.dtype = torch.float32, **quantization: Any) -> PreTrainedModel:
-    """The model in evaluation mode on the CPU, with `sdpa` attention where its architecture can have it (not Gemma 2).
+def load_model(folder: Path, dtype: torch.dtype = torch.float32, **more: Any) -> PreTrainedModel:
+    """The model in evaluation mode, with `sdpa` attention where its architecture can have it (not Gemma 2).
 
-    `dtype` is that of the weights in memory: float32 for training, because updates smaller than the rounding of a
-    16-bit number would be lost, and for evaluation on a CPU. `quantization`: further arguments of `from_pretrained`.
-    Raises DataError if the folder cannot be used.
+    It is on the CPU, unless `more` has a `device_map`. `dtype` is that of the weights in memory: float32 for training,
+    because updates smaller than the rounding of a 16-bit number would be lost, and for evaluation on a CPU. `more`:
+    further arguments of `from_pretrained`. Raises DataError if the folder cannot be used.
     """
     check_model_folder(folder)
     try:
@@ -33,7 +33,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32, **quantization:
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
-            **quantization,
+            **more,
         )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise DataError(

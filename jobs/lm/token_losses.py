@@ -37,7 +37,8 @@ def scored_positions(model: nn.Module, positions: Tensor) -> Iterator[None]:
         nonlocal calls
         calls += 1
         hidden = args[0]
-        return (hidden.flatten(0, -2).index_select(0, positions)[None], *args[1:])
+        # Of a model over several GPUs the head may be on another one than the first layer.
+        return (hidden.flatten(0, -2).index_select(0, positions.to(hidden.device))[None], *args[1:])
 
     handle = head.register_forward_pre_hook(select)
     try:

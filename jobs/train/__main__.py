@@ -10,6 +10,7 @@ from jobs.lm.prefix import Layouts
 from jobs.lm.render import Renderer, load_tokenizer
 from jobs.train import checkpoint
 from jobs.train.arguments import training_arguments
+from jobs.train.computing import Computing
 from jobs.train.determinism import make_repeatable
 from jobs.train.dev import DevSet
 from jobs.train.disk import writing
@@ -78,7 +79,7 @@ def train_and_export(program: Program) -> None:
     with watch("train"), infrastructure_errors(), memory(), writing(program.output, "the metrics"):
         pad_id = pad_token(renderer)
         method = METHODS[config.method]
-        layouts = Layouts(model.config, pad_id, config.packing, method.virtual_rows(config))
+        layouts = Layouts(model.config, pad_id, config.packing, method.virtual_rows(config), config.attention)
         memory.knows(model, model.config, layouts, examples)
         steps = Steps(examples, order, layouts, config, program.rank, pad_id)
         first = header.step if header else 0
@@ -91,6 +92,7 @@ def train_and_export(program: Program) -> None:
             lambda optimizer: method.schedule(optimizer, config),
             parallel,
             program.doing,
+            Computing.of(config),
         )
         edge = StepEdge(program, config, trainer, layouts, dev, open_trackers(program), header)
         train(program, trainer, edge)

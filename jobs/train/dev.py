@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from jobs.lm.attention import attending
 from jobs.lm.layout import Sequences
 from jobs.lm.prefix import Layouts
 from jobs.lm.render import Renderer
@@ -61,7 +62,9 @@ class DevSet:
             loss = self._loss(model, layouts, device, step)
             if self._answering is None:
                 return Look(step=step, loss=loss)
-            score = self._answering.score(*generator(model), lambda done: self._tell(step, done))
+            # Generation brings masks of its own, a new shape with each token.
+            with attending(model, "sdpa" if self._config.attention in ("flex", "flash_attention_2") else None):
+                score = self._answering.score(*generator(model), lambda done: self._tell(step, done))
         metric = self._answering.metric
         return Look(step=step, loss=loss, metric=metric.name, lower_is_better=metric.lower_is_better, score=score)
 

@@ -90,12 +90,15 @@ class Memory:
             stage=zero.stage if zero else 0,
             offload=zero.offload if zero and on_gpu else "none",  # on a CPU it is the same memory
             gpu=on_gpu,
+            checkpointing=config.activation_checkpointing,
         )
         return replace(setup, rank=lora.rank, target=lora.target, dropout=lora.dropout) if lora else setup
 
     def _kept_scores(self, config: PretrainedConfig, longest: int) -> float:
         """Where attention is computed by plain products, see jobs/lm/bfloat16_attention.py."""
-        if self._config.precision != "bfloat16" or self._config.device != "cpu":
+        if self._config.attention == "eager":
+            return float(bfloat16_attention.kept(config, 1))
+        if self._config.precision != "bfloat16" or self._config.device != "cpu" or self._config.attention is not None:
             return 0.0
         pairs = self._config.micro_batch_size * longest**2
         return bfloat16_attention.kept(config, pairs) / pairs if bfloat16_attention.is_chosen(config, pairs) else 0.0
@@ -158,6 +161,8 @@ class Memory:
         if over < len(self._examples.lengths):
             what = f"data.max_tokens: {tokens}, which {over:,} of {len(self._examples.lengths):,} examples exceed"
             others.append((what, self._with_batch(case, config.micro_batch_size, tokens)))
+        if not case.checkpointing and config.method != "prefix_tuning":
+            others.append(("train.activation_checkpointing: true", replace(case, checkpointing=True)))
         if config.method == "full":
             adapter = RANK * case.layers * (8 * case.hidden + 3 * (case.hidden + case.inner))
             others.append(("train.method: lora", replace(case, trainable=adapter, frozen=True, head=0)))
@@ -194,7 +199,11 @@ class Memory:
                 [examples.labels[number].tolist() for number in longest],
             )
         )
-        masked = sum(value.numel() for value in batch.inputs.values() if value.dim() == 4)
+        masks = batch.inputs.get("attention_mask")
+        dense = [
+            one for one in (masks.values() if isinstance(masks, dict) else [masks]) if isinstance(one, torch.Tensor)
+        ]
+        masked = sum(one.numel() for one in dense if one.dim() == 4)
         ids = batch.inputs["input_ids"]
         assert isinstance(ids, torch.Tensor)
         scores = int(self._score_bytes * ids.shape[0] * ids.shape[1] ** 2)

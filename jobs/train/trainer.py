@@ -22,6 +22,7 @@ from transformers import Trainer, TrainingArguments
 from jobs.lm.bfloat16_attention import bfloat16_attention
 from jobs.lm.onednn import onednn_linears
 from jobs.lm.token_losses import scored_positions, summed_loss
+from jobs.train.computing import Computing
 from jobs.train.determinism import seed_step
 from jobs.train.methods import TrainedModel
 from jobs.train.parallel import Parallel, Replicated
@@ -43,16 +44,19 @@ class SftTrainer(Trainer):
         schedule: Callable[[Optimizer], LRScheduler | None] = lambda _: None,
         parallel: Parallel | None = None,
         doing: Callable[[Phase, int], None] = lambda phase, step: None,
+        computing: Computing | None = None,
     ) -> None:
         """`optimizer`: None for AdamW with `arguments`; `schedule`: gives None for that of `arguments`.
 
         `parallel`: how ranks share the work; None: copies (DDP). `doing`: told where this rank is (`Program.doing`).
+        `computing`: how its passes are computed.
         """
         super().__init__(model=model, args=arguments, train_dataset=steps, optimizers=(optimizer, None))
         self._schedule = schedule
         self.steps = steps
         self.first = first
         self.parallel = parallel or Replicated()
+        self._computing = computing or Computing()
         self._own_optimizer = optimizer
         self._doing = doing
         self.gradient_norm = math.nan
@@ -67,13 +71,15 @@ class SftTrainer(Trainer):
         # Under autocast peft would make float32 of a layer's input, only for autocast to make bfloat16 of it again.
         with (
             disable_input_dtype_casting(self.model, active=self.args.bf16),
-            onednn_linears(self.model),
+            # The compiler chooses products itself.
+            nullcontext() if self._computing.compiled else onednn_linears(self.model),
+            self._computing(self.model),
             self._attention(),
         ):
             return super().train(*arguments, **named)
 
     def _attention(self) -> AbstractContextManager[None]:
-        if not self.args.bf16 or self.args.device.type != "cpu":
+        if not self.args.bf16 or self.args.device.type != "cpu" or self._computing.attention is not None:
             return nullcontext()
         rows, longest = self.args.per_device_train_batch_size, max(self.steps.examples.lengths)
         return bfloat16_attention(self.model, rows * longest**2)

@@ -119,14 +119,15 @@ def _moments(case: Training) -> list[dict[str, int]]:
         "libraries and data": case.other,
     }
     all_gradients, head, again = _gradients(case)
-    kept, in_work = _activations(case)
-    loss = {"activations": kept, "logits": _logits(case)}
-    begin = {"activations": kept + in_work}
+    kept, in_work, again_computed = _activations(case)
+    last_norm = 2 * kept // case.layers if case.checkpointing else 0  # its input, and what it makes of it
+    loss = {"activations": kept + last_norm, "logits": _logits(case)}
+    begin = {"activations": kept + again_computed + in_work}
     before = all_gradients if case.accumulated else _buckets(case)
     return [
         {**resident, **loss, "gradients": before},
         {**resident, **begin, "gradients": before + (again if case.accumulated else head)},
-        {**resident, "activations": in_work, "gradients": all_gradients + again},
+        {**resident, "activations": again_computed + in_work, "gradients": all_gradients + again},
     ]
 
 
@@ -146,8 +147,10 @@ def _share(case: Training, from_stage: int) -> float:
 
 
 def _weights(case: Training) -> int:
-    # Autocast keeps what it has rounded until the step's end; in mixed precision weights are 16 bits already.
-    copies = 2 * case.trainable if case.bfloat16 and not case.mixed else 0
+    # Autocast keeps what it has rounded until the step's end, of a layer that is computed again until that is done; in
+    # mixed precision weights are 16 bits already.
+    rounded = case.head + (case.trainable - case.head) // case.layers if case.checkpointing else case.trainable
+    copies = 2 * rounded if case.bfloat16 and not case.mixed else 0
     if case.stage < 3:
         return case.weights + copies
     gathered = min(case.weights, (2 if case.bfloat16 else 4) * LIVE)
@@ -181,15 +184,16 @@ def _buckets(case: Training) -> int:
     return size * (case.trainable if case.stage == 0 else min(case.trainable, 2 * case.bucket))
 
 
-def _activations(case: Training) -> tuple[int, int]:
-    """Bytes that are kept for the backward pass, and what that pass has in work beside them.
+def _activations(case: Training) -> tuple[int, int, int]:
+    """Bytes that are kept for the backward pass; what that pass has in work beside them; what it computes again.
 
     Kept of a token and layer are the inputs of both norms and what they make of them, queries, keys, values and output
     of attention, and four times the width of a gated MLP: 4 hidden + 2 (queries + keys) + 4 inner. A trained norm keeps
     what it normalised as well: 2 hidden more. With autocast the stream between layers stays float32, as does what norms
     keep; over float32 norms each of the five products of a layer that begin at a norm has a rounded copy of its own,
     over 16-bit weights, frozen or in mixed precision, the stream is 16 bits. Norms of queries and keys keep their
-    inputs, and trained ones what they normalised.
+    inputs, and trained ones what they normalised. With checkpointing the stream alone is kept, and the backward pass
+    makes the rest of one layer at a time.
     """
     hidden, kv, inner = case.hidden, case.kv_width, case.inner
     attention = 2 * (case.query_width + kv)
@@ -206,8 +210,8 @@ def _activations(case: Training) -> tuple[int, int]:
         layer += (case.query_width + kv) * (4 + 2 * again if case.bfloat16 else 4 + 4 * again)
     layer += (2 if case.bfloat16 else 4) * case.beside
     stream = (2 if half else 4) * hidden
-    kept = layer * case.layers * case.encoded + case.scores + case.rounded
+    kept, again_computed = layer * case.layers * case.encoded + case.scores + case.rounded, 0
     if case.checkpointing:
-        again_at_once = layer * case.encoded + (case.scores + case.rounded) // case.layers
-        kept = stream * case.layers * case.encoded + again_at_once
-    return kept + 4 * case.masked, work * case.encoded + case.unpacked
+        kept = stream * case.layers * case.encoded
+        again_computed = layer * case.encoded + (case.scores + case.rounded) // case.layers
+    return kept + 4 * case.masked, work * case.encoded + case.unpacked, again_computed

@@ -28,7 +28,7 @@ from sftjobs.spec.data import ColumnMap, DecontaminateSpec, DenoiseSpec, Duplica
 from sftjobs.spec.eval import Baseline, ServerSpec
 from sftjobs.spec.multi_task import TaskPlanName
 from sftjobs.spec.prompt import PromptSpec
-from sftjobs.spec.train import MethodName
+from sftjobs.spec.train import AttentionName, MethodName
 
 PROGRAM_VERSIONS: dict[str, int] = {"data": 2, "train": 4, "eval": 3}
 """Raised when the same inputs and config would give another result (tests/unit/test_program_versions.py asks)."""
@@ -193,6 +193,8 @@ class DataCounts(Document):
     longest_answer_tokens: int
     """Longest expected answer of the held-out set (or longest label), tokens."""
     output_format: str
+    model: dict[str, Any] | None = None
+    """Sizes of the base model (`sftjobs.advice.shape.ModelShape`), for estimates; None: not known."""
 
 
 Device = Literal["cpu", "cuda"]
@@ -283,7 +285,15 @@ class TrainConfig(Document):
     threads_per_process: int
     max_tokens: int
     group_by_length: bool = False
-    packing: bool = False
+    packing: bool | Literal["if_possible"] = False
+    """`if_possible`: where the architecture allows it, which the program knows."""
+    attention: AttentionName | None = Field(default=None, exclude_if=empty)
+    """None: `sdpa` where the architecture has it, on a CPU in bfloat16 plain products where these are faster."""
+    activation_checkpointing: bool = Field(default=False, exclude_if=empty)
+    compile: bool = Field(default=False, exclude_if=empty)
+    liger: bool = Field(default=False, exclude_if=empty)
+    optimizer: Literal["paged_adamw"] | None = Field(default=None, exclude_if=empty)
+    """None: AdamW with its state where the weights are."""
     dev: DevConfig | None = None
     """None: there is no dev set."""
     keep: Literal["best", "last"] = "last"
@@ -297,6 +307,8 @@ class EvalConfig(Document):
     decoding: DecodingConfig
     device: Device = "cpu"
     """On `cuda` weights are bfloat16, on `cpu` float32: answers of one are never compared with answers of the other."""
+    spread_over: int = Field(default=0, exclude_if=empty)
+    """GPUs that share the layers of the model; 0: one device has all."""
     threads_per_process: int
     seed: int
 

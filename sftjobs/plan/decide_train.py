@@ -15,6 +15,7 @@ from sftjobs.plan.configs import (
     TrainConfig,
     ZeroConfig,
 )
+from sftjobs.plan.decide_gpu import for_gpu
 from sftjobs.plan.sampler import GENERAL, Mixture
 from sftjobs.plan.types import Resources
 from sftjobs.spec.train import LORA_FAMILY, PROMPT_LEARNING, MethodName
@@ -91,11 +92,11 @@ def decide_train(config: dict[str, Any], resources: Resources, counts: DataCount
         threads_per_process=resources.threads_per_process,
         max_tokens=config["max_tokens"],
         group_by_length=_group_by_length(config["group_by_length"], counts, reasons),
-        packing=config["packing"],
         dev=_dev(config.get("dev"), steps, counts, reasons),
         keep=_keep(config["keep"], counts, reasons),
         seed=config["seed"],
     )
+    decided = for_gpu(decided, config, resources, counts, reasons)
     return decided, reasons, _summary(decided, resources, counts, draws, all_steps)
 
 

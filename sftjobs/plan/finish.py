@@ -84,12 +84,19 @@ def _eval(node: StageNode, inputs: Inputs) -> Decided:
         metrics=[MetricConfig(**one) for one in node.config["metrics"]],
         decoding=DecodingConfig(**{**node.config["decoding"], "max_new_tokens": tokens}),
         device=node.resources.device,
+        spread_over=_spread_over(node),
         threads_per_process=node.resources.threads_per_process,
         seed=node.config["seed"],
         **more,
     )
     summary = f"{counts.held_out:,} held-out examples | at most {tokens} new tokens"
     return Decided(config.model_dump(), reasons, summary)
+
+
+def _spread_over(node: StageNode) -> int:
+    """A server is told by its command how to use several GPUs."""
+    gpus = node.resources.gpus_per_node
+    return gpus if gpus > 1 and node.config["decoding"]["server"] is None else 0
 
 
 def _compare(node: StageNode, inputs: Inputs) -> Decided:

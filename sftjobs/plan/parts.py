@@ -6,9 +6,9 @@ from sftjobs.plan.types import Operation, Resources
 from sftjobs.spec.run import RunSpec, StageResources
 
 
-def resources(wanted: StageResources) -> Resources:
-    """With every default decided."""
-    processes = wanted.processes_per_node or max(1, wanted.gpus_per_node)
+def resources(wanted: StageResources, ranks: bool = True) -> Resources:
+    """With every default decided. `ranks`: each GPU has a process of its own."""
+    processes = wanted.processes_per_node or (max(1, wanted.gpus_per_node) if ranks else 1)
     return Resources(**{**wanted.model_dump(), "processes_per_node": processes})
 
 

@@ -67,7 +67,7 @@ def eval_stage(
             **metric_inputs(wanted),
             **(more_inputs or {}),
         },
-        resources=resources(spec.resources.eval),
+        resources=resources(spec.resources.eval, ranks=False),
         operation=operation(spec, batch_size=spec.eval.batch_size),
     )
 
@@ -112,6 +112,6 @@ def compare_stage(spec: RunSpec, compared: dict[str, str]) -> StageNode:
         program="jobs.eval.compare",
         config=config,
         inputs={**{role: StageInput(stage=stage) for role, stage in compared.items()}, "data": data},
-        resources=resources(spec.resources.eval),
+        resources=resources(spec.resources.eval, ranks=False),
         operation=operation(spec),
     )

@@ -94,6 +94,8 @@ class Resources(Document):
 
     nodes: int = 1
     gpus_per_node: int = 0
+    gpu_memory_gib: float | None = None
+    """None: not known."""
     processes_per_node: int = 1
     threads_per_process: int = 2
     memory_gib: int = 8

@@ -57,7 +57,7 @@ def encoder(written: Written) -> Problems:
 def packing(written: Written) -> Problems:
     """Virtual tokens stand before each row, not before each example of a row."""
     train = written.spec.train
-    if train.packing and train.method in PROMPT_LEARNING:
+    if train.packing is True and train.method in PROMPT_LEARNING:
         message = (
             f"true does not go with method {train.method}: its virtual tokens stand at the start of a row, so only the "
             "first example of a packed row would have them; remove the key"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from sftjobs import names
 from sftjobs.errors import Problem
-from sftjobs.spec import eval_rules, file_rules, method_rules, multi_task_rules, prompt_rules, zero_rules
+from sftjobs.spec import eval_rules, file_rules, gpu_rules, method_rules, multi_task_rules, prompt_rules, zero_rules
 from sftjobs.spec.input_places import places, value_at
 from sftjobs.spec.multi_task import SHORT
 from sftjobs.spec.places import hub_data
@@ -36,6 +36,7 @@ def problems(written: Written, check_files: bool = True) -> Problems:
     yield from multi_task_rules.problems(written)
     yield from eval_rules.problems(written)
     yield from zero_rules.problems(written)
+    yield from gpu_rules.problems(written)
     yield from file_rules.problems(written, check_files)
 
 
@@ -203,23 +204,24 @@ def batch(written: Written) -> Problems:
 
 
 def processes(written: Written) -> Problems:
-    """One rank per GPU."""
-    for kind in ("data", "train", "eval"):
-        wanted: StageResources = getattr(written.spec.resources, kind)
-        ranks, gpus = wanted.processes_per_node, wanted.gpus_per_node
-        if ranks is not None and gpus and ranks != gpus:
-            message = f"{ranks} does not fit gpus_per_node {gpus}: each rank has one GPU; use {gpus} or remove the key"
-            yield written.run.problem(("resources", kind, "processes_per_node"), message)
+    """One rank per GPU; of stages that are one process, `one_rank` has the say."""
+    wanted = written.spec.resources.train
+    ranks, gpus = wanted.processes_per_node, wanted.gpus_per_node
+    if ranks is not None and gpus and ranks != gpus:
+        message = f"{ranks} does not fit gpus_per_node {gpus}: each rank has one GPU; use {gpus} or remove the key"
+        yield written.run.problem(("resources", "train", "processes_per_node"), message)
 
 
 def one_rank(written: Written) -> Problems:
-    """Only training is spread over ranks: several of another stage would each do the whole work."""
-    for kind in ("data", "eval"):
+    """Only training is spread over ranks: several of another stage would each do the whole work.
+
+    The one process of an evaluation may have several GPUs: they share the layers of its model.
+    """
+    for kind, gpus in (("data", 0), ("eval", None)):
         wanted: StageResources = getattr(written.spec.resources, kind)
-        for field in ("nodes", "processes_per_node", "gpus_per_node"):
-            most = 0 if (kind, field) == ("data", "gpus_per_node") else 1
+        for field, most in (("nodes", 1), ("processes_per_node", 1), ("gpus_per_node", gpus)):
             value = getattr(wanted, field)
-            if value is not None and value > most:
+            if value is not None and most is not None and value > most:
                 what = "uses no GPU" if most == 0 else "runs as one process"
                 message = f"{value} has no effect: a stage of kind {kind} {what}; remove the key"
                 yield written.run.problem(("resources", kind, field), message)

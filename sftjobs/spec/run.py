@@ -45,7 +45,9 @@ class StageResources(Document):
     nodes: Positive = 1
     """Machines (pods)."""
     gpus_per_node: Annotated[int, Field(ge=0)] = 0
-    """GPUs per node; 0 = CPU."""
+    """GPUs per node; 0 = CPU. Several of an evaluation share the layers of its model."""
+    gpu_memory_gib: Annotated[float, Field(gt=0)] | None = None
+    """Memory of one GPU, GiB, for what is decided by it (`train.activation_checkpointing`); unset: not known."""
     processes_per_node: Positive | None = None
     """Ranks per node; default one per GPU, or 1 without GPUs."""
     threads_per_process: Positive = 2

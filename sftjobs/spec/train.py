@@ -17,6 +17,7 @@ LORA_FAMILY: tuple[MethodName, ...] = ("lora", "rslora", "dora", "lora_plus", "p
 """Methods with the settings `train.lora`: they leave a merged model."""
 PROMPT_LEARNING: tuple[MethodName, ...] = ("prompt_tuning", "p_tuning", "prefix_tuning")
 """Methods with the settings `train.prompt_learning`: they leave an adapter alone, which cannot be merged."""
+AttentionName = Literal["sdpa", "eager", "flash_attention_2", "flex"]
 Tracker = Literal["mlflow", "tensorboard", "wandb"]
 
 
@@ -90,9 +91,18 @@ class TrainSpec(Document):
     group_by_length: Auto | bool = "auto"
     """Make batches of examples of similar length: less padding, and batches that are less mixed. `auto`: if most of
     an example is not the prompt that all examples start with."""
-    packing: bool = False
-    """Lay each micro batch out as one row without padding, for attention kernels that know where an example ends
-    (GPU). Not for models with layers that look past the end of an example."""
+    packing: Auto | bool = "auto"
+    """Lay each micro batch out as one row without padding and without a mask, for attention that finds where an example
+    ends. Not for models with layers that look past the end of an example. `auto`: on GPUs with `flash_attention_2`;
+    with other attention, examples share a row with a mask wherever that takes fewer operations."""
+    attention: Auto | AttentionName = "auto"
+    """What computes attention (docs/gpu.md). `auto`: `sdpa`, on a CPU in bfloat16 plain products where these are
+    faster; `flex` and `flash_attention_2` are for GPUs."""
+    compile: bool = False
+    """Compile the layers of the model with torch.compile: slower to start, faster steps (GPU)."""
+    liger: bool = False
+    """Compute norms, rotary positions and gated MLPs by the fused kernels of Liger, for architectures that it knows
+    (GPU)."""
     max_steps: Positive | None = None
     """Stop after so many optimizer steps, if fewer than the epochs give."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -107,6 +117,10 @@ class TrainSpec(Document):
     """Arithmetic of the forward and backward pass. `bfloat16` is autocast: what is trained stays float32."""
     zero: ZeroSpec = ZeroSpec()
     """How several ranks share a model that is too large for one of them."""
+    activation_checkpointing: Auto | bool = "auto"
+    """Keep only the inputs of layers for the backward pass and compute the rest of their activations again: the same
+    result from less memory, in about a third more time. `auto`: on a GPU, if the training would not fit without (by
+    `resources.train.gpu_memory_gib`)."""
     lora: LoraSpec = LoraSpec()
     """The adapter of methods `lora`, `rslora`, `dora`, `lora_plus`, `periodic_lora` and `qlora`."""
     prompt_learning: PromptLearningSpec = PromptLearningSpec()

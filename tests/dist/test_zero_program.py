@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from sftjobs.names import Exit
-from tests.support.dist_cases import Trained
+from tests.support.dist_cases import Trained, Variant
+from tests.support.dist_program import CHECKPOINTED, checkpointed
 from tests.support.ranks import Result
-from tests.support.training import losses
+from tests.support.training import losses, tree
 
 
 @pytest.mark.parametrize("name", ["full ZeRO-1", "full ZeRO-3", "lora ZeRO-3"])
@@ -18,6 +19,15 @@ def test_bfloat16_is_that_of_autocast_up_to_its_rounding(name: str, done: Traine
     assert found.codes == [0, 0], found.messages
     assert losses(found.outcome) == pytest.approx(losses(wanted.outcome), rel=2e-3)
     assert losses(found.outcome)[-1] < losses(found.outcome)[0]
+
+
+@pytest.mark.parametrize("variant", CHECKPOINTED, ids=lambda one: one.name)
+def test_activation_checkpointing_leaves_the_same_bytes(variant: Variant, done: Trained) -> None:
+    """Layers that are computed again get their weights from the other ranks again."""
+    found, wanted = done[checkpointed(variant)], done[variant.name]
+    assert found.codes == [0, 0], found.messages
+    assert losses(found.outcome) == losses(wanted.outcome)
+    assert tree(found.outcome.content) == tree(wanted.outcome.content)
 
 
 def test_looks_with_answers(done: Trained) -> None:

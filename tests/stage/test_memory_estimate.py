@@ -13,6 +13,7 @@ from jobs.lm import bfloat16_attention
 from jobs.lm.layout import Sequences, padded_batch
 from jobs.lm.layout_cost import _TWO_MATRICES
 from jobs.train.arguments import training_arguments
+from jobs.train.computing import Computing
 from jobs.train.methods import METHODS
 from jobs.train.model import open_for_training, parameter_counts, weight_bytes
 from jobs.train.steps import MicroBatch, Step
@@ -48,6 +49,7 @@ class Case:
     """Tokens with loss of each row."""
     micro_batches: int = 1
     lora: dict[str, Any] = field(default_factory=dict)
+    checkpointing: bool = False
 
 
 CASES = [
@@ -72,6 +74,11 @@ CASES = [
     Case(LLAMA, "qlora", "float32", 8, 128, 32),
     Case(QWEN2, "qlora", "float32", 4, 64, 8),  # embeddings and head are most of it
     Case(QWEN2, "qlora", "bfloat16", 2, 16, 8),  # the largest matrix, dequantised, is a part of it
+    Case(LLAMA, "full", "float32", 16, 128, 8, checkpointing=True),
+    Case(LLAMA, "full", "bfloat16", 16, 128, 8, checkpointing=True),
+    Case(QWEN3, "lora", "float32", 8, 128, 4, checkpointing=True),
+    Case(QWEN3, "lora", "bfloat16", 8, 128, 4, checkpointing=True),
+    Case(QWEN2, "full", "float32", 8, 256, 4, checkpointing=True),
 ]
 
 
@@ -104,7 +111,8 @@ def trainer_of(case: Case, folder: Path) -> SftTrainer:
     step = Step(0, [micro] * case.micro_batches, case.rows * case.answer * case.micro_batches, 1)
     steps: Any = Again(step, case.length)
     optimizer = METHODS[config.method].optimizer(model, config)
-    trainer = SftTrainer(model, training_arguments(config, folder), steps, 0, optimizer)
+    arguments = training_arguments(config, folder)
+    trainer = SftTrainer(model, arguments, steps, 0, optimizer, computing=Computing(case.checkpointing))
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -112,9 +120,8 @@ def trainer_of(case: Case, folder: Path) -> SftTrainer:
 def estimated(case: Case) -> Training:
     shape = ModelShape.of(case.model)
     tokens = {"encoded": case.rows * case.length, "scored": case.rows * case.answer}
-    found = training(
-        shape, Setup(case.method, case.precision, accumulated=case.micro_batches > 1, **tokens, **case.lora)
-    )
+    more = {"accumulated": case.micro_batches > 1, "checkpointing": case.checkpointing, **tokens, **case.lora}
+    found = training(shape, Setup(case.method, case.precision, **more))
     if case.precision == "float32" or not bfloat16_attention.usable():
         return found
     pairs = case.rows * case.length**2  # on this processor plain products keep the probabilities
@@ -132,7 +139,10 @@ def caches_are_filled(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.mark.parametrize(
     "case",
     CASES,
-    ids=lambda case: f"{case.model['model_type']}-{case.method}-{case.precision}-{case.rows}x{case.length}",
+    ids=lambda case: (
+        f"{case.model['model_type']}-{case.method}-{case.precision}-{case.rows}x{case.length}"
+        + ("-checkpointing" if case.checkpointing else "")
+    ),
 )
 def test_the_estimate_is_within_10_percent_of_the_peak(case: Case, tmp_path: Path) -> None:
     if case.method == "qlora":

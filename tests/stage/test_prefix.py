@@ -86,7 +86,7 @@ def test_the_cost_of_a_token_is_that_of_the_weights_it_meets(name: str) -> None:
         (make_config("qwen2"), "sdpa", "sliding"),
         (make_config("gpt2"), "sdpa", "architecture 'gpt2' is not known"),
         (PretrainedConfig(model_type="mamba"), "sdpa", "architecture 'mamba' is not known"),
-        (make_config("llama"), "flash_attention_2", "'flash_attention_2' takes no dense mask"),
+        (make_config("llama"), "flash_attention_2", "'flash_attention_2' takes no mask of its own"),
     ],
 )
 def test_going_on_after_a_prefix_is_refused_with_the_reason(
@@ -114,7 +114,7 @@ def test_one_row_is_refused_with_the_reason() -> None:
     flash = make_config("llama")
     flash._attn_implementation_internal = "flash_attention_2"
     assert supports_packing(flash) is None
-    assert supports_one_row(flash) == "attention implementation 'flash_attention_2' takes no dense mask"
+    assert supports_one_row(flash) == "attention implementation 'flash_attention_2' takes no mask of its own"
 
 
 def test_a_batch_moves_as_a_whole() -> None:

@@ -54,7 +54,7 @@ def test_a_failed_allocation_names_parts_and_ways_out(tmp_path: Path) -> None:
         assert part in message
     for change in (
         "train.micro_batch_size: 32 (about 0.",
-        "train.method: lora (about 0.",
+        "train.activation_checkpointing: true (about 0.",
         "train.precision: bfloat16 (about 0.",
     ):
         assert change in message

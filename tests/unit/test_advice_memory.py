@@ -42,7 +42,7 @@ def test_what_zero_divides(stage: int, gigabytes: float) -> None:
 
 # ZeRO stage, checkpointing, offload, rows per GPU, torch.cuda.max_memory_allocated() in GB. LLaMA-7B, 8 x A800, rows of
 # 4,096 tokens, DeepSpeed 0.14.2; gist.github.com/chenyaofo/d4cd6a20ab4b95cb3a49491747e2139a. Its loss has all logits in
-# float32, which this project's has not: estimates of many rows are below.
+# float32 at a time, so these estimates have them as well.
 MEASURED = [
     (2, False, "none", 1, 44.8),
     (2, True, "none", 1, 23.5),
@@ -57,7 +57,8 @@ MEASURED = [
 
 @pytest.mark.parametrize(("stage", "again", "offload", "rows", "gigabytes"), MEASURED)
 def test_peaks_of_llama_7b_on_gpus(stage: int, again: bool, offload: str, rows: int, gigabytes: float) -> None:
-    case = replace(full(rows=rows, ranks=8, stage=stage, offload=offload, checkpointing=again), bucket=500_000_000)
+    case = full(rows=rows, ranks=8, stage=stage, offload=offload, checkpointing=again)
+    case = replace(case, bucket=500_000_000, chunk=2**40)
     print(f"ZeRO {stage}, {rows} rows: estimated {total(case) / GIB:.1f}, measured {gigabytes}")
     assert total(case) / GIB == pytest.approx(gigabytes, rel=0.2)
 

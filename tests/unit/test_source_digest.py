@@ -9,6 +9,7 @@ from sftjobs.plan import versions
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_EFFECT = {
+    "sftjobs.advice.gpus",  # which GPU has which layer
     "sftjobs.advice.memory",  # an estimate in the log
     "sftjobs.advice.need",
     "sftjobs.advice.shape",

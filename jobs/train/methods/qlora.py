@@ -5,9 +5,11 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from jobs.lm.load import load_model
+from jobs.train.methods.base import TrainedModel
 from jobs.train.methods.low_rank import LowRank
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import TrainConfig
@@ -35,6 +37,18 @@ class QLora(LowRank):
             # Without gradients the layer would change its weights into another layout, for a kernel in bfloat16.
             module.support_avx512bf16_for_cpu = False
         return model
+
+    def optimizer(self, model: TrainedModel, config: TrainConfig) -> Optimizer | None:
+        """The paged AdamW of section 3 of the paper on a GPU: its state may move to the host when memory runs short."""
+        if config.optimizer is None:
+            return None
+        from bitsandbytes.optim import PagedAdamW32bit
+
+        trained = [value for value in model.parameters() if value.requires_grad]
+        made: Optimizer = PagedAdamW32bit(
+            trained, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=config.weight_decay
+        )
+        return made
 
 
 def quantized_layers(model: nn.Module) -> list[nn.Linear]:
