@@ -96,6 +96,10 @@ class StepEdge(TrainerCallback):
         """The step whose weights become the tuned model."""
         return self.keeper.chosen(self.looks, self.step)
 
+    def asked_to_stop(self) -> bool:
+        """Whether any rank was, so that none goes on into a step that the others never take. Collective."""
+        return self._vote(self._program.stop_requested)
+
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **parts: Any
     ) -> None:

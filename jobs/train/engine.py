@@ -21,7 +21,7 @@ def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
     Raises Stopped if asked to stop, DataError on a loss that is not a number and on a training that went wrong.
     """
     check_ranks(trainer.accelerator.num_processes, program.world_size, "found each other")
-    if program.stop_requested:
+    if edge.asked_to_stop():
         raise Stopped("before the first step of this attempt")
     if program.rank == 0 and trainer.parallel.settings is not None:
         (program.info / "deepspeed.json").write_bytes(readable(trainer.parallel.settings))

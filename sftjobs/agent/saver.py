@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sftjobs import names
@@ -103,7 +104,7 @@ class Saver:
     def _keep_tidy(self) -> None:
         """In a thread of its own: an upload that hangs must not let the program fill the disk."""
         while not self._aborted.wait(TIDY_S):
-            with self._looking:
+            with self._looking, suppress(OSError):  # a full disk: the program says so
                 self._tidy()
 
     def _tidy(self) -> None:
