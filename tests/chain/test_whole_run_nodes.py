@@ -33,8 +33,6 @@ class Blow:
 
 
 CHOSEN = (
-    Blow(0, signal.SIGTERM, 1, None),  # before there is anything to save, and once more
-    Blow(0, signal.SIGTERM, 0, None),
     Blow(10, signal.SIGKILL, 1, 1),
     Blow(25, signal.SIGTERM, 1, None),
     Blow(40, signal.SIGKILL, 0, None),
@@ -98,23 +96,20 @@ def process(whole: WholeRun, blow: Blow) -> psutil.Process | None:
 
 
 def strike(whole: WholeRun, running: Running, blow: Blow) -> None:
-    struck: list[Path | None] = []
-
     def done() -> bool:
         assert running.is_running(), running.text
-        attempt = whole.job("train")
-        victim = process(whole, blow) if blow.step == 0 or whole.reached("train", step=blow.step) else None
+        victim = process(whole, blow) if whole.reached("train", step=blow.step) else None
+        if victim is None:
+            return False
         try:
-            if victim is None or (blow.step == 0 and not victim.children()):  # step 0: as soon as ranks are there
-                return False
             victim.send_signal(blow.number)
         except psutil.Error:
             return False
-        struck.append(attempt)
         return True
 
+    folder = whole.job("train")
     until(done, f"step {blow.step} on node {blow.node}", PATIENCE_S)
-    until(lambda: whole.job("train") not in struck, "the end of that attempt", PATIENCE_S)
+    until(lambda: whole.job("train") != folder or folder is None, "the end of that attempt", PATIENCE_S)
 
 
 def test_killed_again_and_again_it_ends_as_if_undisturbed(calm: WholeRun, disturbed: WholeRun) -> None:
@@ -133,9 +128,7 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(calm: WholeRun, distur
     assert max(disturbed.resumed_from()) > 20
     assert not disturbed.live()
     if not SLOW:
-        endings = disturbed.endings()["train"]
-        assert endings == ["stopped", "stopped", "infrastructure", "stopped", "infrastructure", "committed"]
-        first = disturbed.attempts("train")[2].result
+        first = disturbed.attempts("train")[0].result
         assert first is not None
         # The ranks of node 0 only saw their connection go.
         assert "rank 3 was killed from outside" in first.termination.message

@@ -36,20 +36,26 @@ def s3(cluster: Cluster) -> Iterator[PodStore]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
-    """The same run on this machine, with processes and a folder: what every run on the cluster must come to."""
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
+    """The run that tests install, as a folder that nobody has run."""
     whole = WholeRun(make_inputs(tmp_path_factory.mktemp("undisturbed") / "run"))
     whole.change("max_steps: 60", f"max_steps: {STEPS}")
     whole.change("epochs: 20", "epochs: 200")
     whole.change("{threads_per_process: 1}", "{threads_per_process: 1, memory_gib: 2, disk_gib: 1}")
     whole.change("{backoff_s: 0.1}", "{backoff_s: 0.1, out_of_memory: 5}\nlimits: {grace_s: 20}")
-    whole.cli("run", timeout_s=600)
     return whole
+
+
+@pytest.fixture(scope="session")
+def undisturbed(inputs: WholeRun) -> WholeRun:
+    """The same run on this machine, with processes and a folder: what every run on the cluster must come to."""
+    inputs.cli("run", timeout_s=600)
+    return inputs
 
 
 @pytest.fixture(scope="class")
 def new_run(
-    cluster: Cluster, images: None, s3: PodStore, undisturbed: WholeRun, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster, images: None, s3: PodStore, inputs: WholeRun, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., ClusterRun]]:
     """Make a run in a namespace of its own, pushed and not installed; whatever is left of it is deleted afterwards."""
     made = ExitStack()
@@ -57,7 +63,7 @@ def new_run(
     def make(purpose: str, **more: Any) -> ClusterRun:
         namespace = made.enter_context(cluster.namespace(purpose, more.pop("secret", SECRET)))
         folder = tmp_path_factory.mktemp(purpose) / "run"
-        run = prepare_run(undisturbed.folder, folder, cluster, namespace, s3, **more)
+        run = prepare_run(inputs.folder, folder, cluster, namespace, s3, **more)
         run.push()
         _live.append(run)
         made.callback(_live.remove, run)

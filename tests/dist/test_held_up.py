@@ -13,8 +13,8 @@ from tests.support.agent_runner import AgentBench, RunningAgent
 from tests.support.dist_cases import Variant, World, config_of
 from tests.support.program_runner import stage_plan
 
-HANG_S = 6
-PATIENCE_S = 180.0
+HANG_S = 15
+PATIENCE_S = 300.0
 
 
 @pytest.fixture
