@@ -129,6 +129,19 @@ bench-train: $(VENV)/.dev .tools/peers/trl/.train $(SMOLLM2)  ## figures: an epo
 bench-prefix: $(VENV)/.dev .tools/peers/trl/.train $(SMOLLM2)  ## figures: examples with a common prompt against TRL and Trainer, gradients compared
 	$(BIN)/python -m tests.bench.bench_train_prefix $(TRAIN_PEER) --batch 8 16
 
+bench-loop: $(VENV)/.dev $(SMOLLM2)  ## figures: training against the plain loop of peft's examples
+	$(BIN)/python -m tests.bench.bench_peft_loop --model small --method full --rows 32 --rounds $(ROUNDS)
+	$(BIN)/python -m tests.bench.bench_peft_loop --model small --method lora --rows 32 --rounds $(ROUNDS)
+	$(BIN)/python -m tests.bench.bench_peft_loop --method lora --rows 8 --rounds $(ROUNDS)
+	$(BIN)/python -m tests.bench.bench_peft_loop --method lora --rows 8 --data intent --rounds $(ROUNDS)
+	$(BIN)/python -m tests.bench.bench_peft_loop --method qlora --rows 8 --rounds $(ROUNDS)
+
+bench-harness: $(VENV)/.dev $(SMOLLM2)  ## figures: the train stage under its agent against a bare torchrun loop
+	$(BIN)/python -m tests.bench.bench_harness --rounds $(ROUNDS)
+
+bench-methods: $(VENV)/.dev $(SMOLLM2)  ## figures: every method on examples/intent, one table (an hour; STORE= keeps the runs)
+	$(BIN)/python -m tests.bench.bench_methods $(or $(STORE),.models/bench/methods)
+
 bench-allocator: $(VENV)/.dev $(SMOLLM2)  ## figures: training under allocators and OpenMP settings
 	$(BIN)/python -m tests.bench.bench_allocator --rounds $(ROUNDS)
 	$(BIN)/python -m tests.bench.bench_allocator --rounds $(ROUNDS) --precision bfloat16
@@ -172,4 +185,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit dist-test parity chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-checkpoint bench-data bench-train bench-prefix bench-allocator bench-generate bench-score bench-cluster images images-push images-lint lock clean
+.PHONY: help install demo test lint unit dist-test parity chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-checkpoint bench-data bench-train bench-prefix bench-loop bench-harness bench-methods bench-allocator bench-generate bench-score bench-cluster images images-push images-lint lock clean

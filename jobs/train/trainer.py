@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
@@ -59,6 +60,7 @@ class SftTrainer(Trainer):
         self._computing = computing or Computing()
         self._own_optimizer = optimizer
         self._doing = doing
+        self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.gradient_norm = math.nan
         """Of the last step over all ranks, before clipping."""
         self.step: Step | None = None
@@ -68,6 +70,8 @@ class SftTrainer(Trainer):
 
     def train(self, *arguments: Any, **named: Any) -> Any:
         assert self.model is not None
+        # Once: to set the mode of a model with an adapter on each layer takes many milliseconds. A look puts it back.
+        self.model.train()
         # Under autocast peft would make float32 of a layer's input, only for autocast to make bfloat16 of it again.
         with (
             disable_input_dtype_casting(self.model, active=self.args.bf16),
@@ -124,7 +128,6 @@ class SftTrainer(Trainer):
         self.step = step
         self._doing(Phase.PASSES, step.number + 1)
         seed_step(self.args.seed, step.number, self.args.process_index)
-        model.train()
         total = torch.zeros((), dtype=torch.float64, device=self.args.device)
         suspects: list[int] = []
         for number, micro in enumerate(step.micro_batches, start=1):
@@ -166,8 +169,8 @@ class SftTrainer(Trainer):
         self._doing(Phase.UPDATE, self.step.number + 1)
         norm = self.parallel.update(model)
         if norm is None:
-            norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
-        assert norm is not None
+            # The Trainer would look for the trained weights among all others in every step.
+            norm = clip_grad_norm_(self._trained, self.args.max_grad_norm)
         self.gradient_norm = norm.item()
         if not torch.isfinite(norm):
             self._refuse(f"the gradient's norm is {self.gradient_norm}", self.step, [])
