@@ -60,6 +60,9 @@ unit: $(VENV)/.dev  ## the fast tests only
 dist-test: $(VENV)/.dev $(VENV)/.train  ## training on 1, 2 and 4 ranks: DDP and ZeRO train the same model, and resume
 	$(BIN)/python hack/run_tiers.py dist
 
+gpu-test:  ## every path that needs GPUs, on those of this machine (PYTHON=): docs/gpu.md says how to install
+	$(PYTHON) -m pytest -q -rs tests/gpu
+
 parity: $(VENV)/.dev $(VENV)/.train  ## write the measured table of docs/distributed.md
 	$(BIN)/python -m tests.support.parity_table
 
@@ -185,4 +188,4 @@ lock:  ## write requirements/ from pyproject.toml; what is locked stays (hack/lo
 clean:  ## remove .venv, caches and the demo's artifacts
 	rm -rf $(VENV) .models examples/*/.sftjobs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test lint unit dist-test parity chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-checkpoint bench-data bench-train bench-prefix bench-loop bench-harness bench-methods bench-allocator bench-generate bench-score bench-cluster images images-push images-lint lock clean
+.PHONY: help install demo test lint unit dist-test gpu-test parity chart-test cluster-test cluster-ci fault-test chart-package generate crash-test bench bench-store bench-checkpoint bench-data bench-train bench-prefix bench-loop bench-harness bench-methods bench-allocator bench-generate bench-score bench-cluster images images-push images-lint lock clean

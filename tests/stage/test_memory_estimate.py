@@ -1,28 +1,16 @@
 """The estimate of a training's memory beside the most that torch allocated in two steps of it."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from torch.utils.data import Dataset
-from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback
 
 from jobs.lm import bfloat16_attention
-from jobs.lm.layout import Sequences, padded_batch
 from jobs.lm.layout_cost import _TWO_MATRICES
-from jobs.train.arguments import training_arguments
-from jobs.train.computing import Computing
-from jobs.train.methods import METHODS
-from jobs.train.model import open_for_training, parameter_counts, weight_bytes
-from jobs.train.steps import MicroBatch, Step
-from jobs.train.trainer import SftTrainer
+from jobs.train.model import parameter_counts, weight_bytes
 from sftjobs.advice.memory import Training, parts
-from sftjobs.advice.need import Setup, training
 from sftjobs.advice.shape import TWO_MATRICES, ModelShape
+from tests.support.memory_case import Case, need, trainer_of
 from tests.support.tensor_memory import peak_tensor_bytes
-from tests.support.training import ADAPTERS, LORA, train_config
 
 LLAMA = {
     "model_type": "llama",
@@ -36,20 +24,6 @@ QWEN2 = {"model_type": "qwen2", "hidden_size": 192, "intermediate_size": 512, "n
 QWEN2 |= {"vocab_size": 8000, "num_attention_heads": 6, "num_key_value_heads": 2, "tie_word_embeddings": False}
 QWEN3 = {"model_type": "qwen3", "hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 8, "head_dim": 48}
 QWEN3 |= {"vocab_size": 500, "num_attention_heads": 4, "num_key_value_heads": 4, "tie_word_embeddings": False}
-
-
-@dataclass(frozen=True)
-class Case:
-    model: dict[str, Any]
-    method: str
-    precision: str
-    rows: int
-    length: int
-    answer: int
-    """Tokens with loss of each row."""
-    micro_batches: int = 1
-    lora: dict[str, Any] = field(default_factory=dict)
-    checkpointing: bool = False
 
 
 CASES = [
@@ -82,50 +56,13 @@ CASES = [
 ]
 
 
-class Again(Dataset[Step]):
-    """The same step twice: the optimizer's state exists from the first one's end on."""
-
-    def __init__(self, step: Step, length: int) -> None:
-        self.step = step
-        self.examples = type("Examples", (), {"lengths": [length]})()
-
-    def __len__(self) -> int:
-        return 2
-
-    def __getitem__(self, number: int) -> Step:
-        return self.step
-
-
-def trainer_of(case: Case, folder: Path) -> SftTrainer:
-    """A random model of that shape, about to be trained on random tokens."""
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(AutoConfig.for_model(**case.model)).save_pretrained(folder)
-    adapter = LORA if case.method == "qlora" else ADAPTERS.get(case.method)
-    lora = adapter and adapter.model_copy(update={"rank": 16, **case.lora})
-    config = train_config(case.method, precision=case.precision, micro_batch_size=case.rows, lora=lora)
-    config = config.model_copy(update={"steps": 2})
-    model = open_for_training(folder, config)
-    ids = torch.randint(3, case.model["vocab_size"], (case.rows, case.length)).tolist()
-    labels = [[-100] * (case.length - case.answer) + row[-case.answer :] for row in ids]
-    micro = MicroBatch(padded_batch(Sequences(ids, labels), 0), list(range(case.rows)), case.rows * case.length)
-    step = Step(0, [micro] * case.micro_batches, case.rows * case.answer * case.micro_batches, 1)
-    steps: Any = Again(step, case.length)
-    optimizer = METHODS[config.method].optimizer(model, config)
-    arguments = training_arguments(config, folder)
-    trainer = SftTrainer(model, arguments, steps, 0, optimizer, computing=Computing(case.checkpointing))
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
 def estimated(case: Case) -> Training:
-    shape = ModelShape.of(case.model)
-    tokens = {"encoded": case.rows * case.length, "scored": case.rows * case.answer}
-    more = {"accumulated": case.micro_batches > 1, "checkpointing": case.checkpointing, **tokens, **case.lora}
-    found = training(shape, Setup(case.method, case.precision, **more))
+    """With the probabilities that plain products keep, where this processor has them."""
+    found = need(case)
     if case.precision == "float32" or not bfloat16_attention.usable():
         return found
-    pairs = case.rows * case.length**2  # on this processor plain products keep the probabilities
-    kept = bfloat16_attention.BYTES * pairs * shape.heads * shape.layers
+    shape = ModelShape.of(case.model)
+    kept = bfloat16_attention.BYTES * case.rows * case.length**2 * shape.heads * shape.layers
     return Training(**{**vars(found), "scores": kept})
 
 

@@ -100,7 +100,7 @@ def _forget_ranks() -> None:
 def main(path: Path) -> None:
     rank = int(os.environ["RANK"])
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    os.environ["DS_ACCELERATOR"] = "cpu"
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed  # noqa: F401
 
     gc.collect()
