@@ -69,6 +69,11 @@ def places(tmp_path: Path, *numbers: int) -> tuple[list[Path], dict[str, str]]:
     return folders, variables
 
 
+def asked_for(s3: PodStore, tmp_path: Path, path: str) -> bool:
+    """Whether the proxy has seen a request of this test with `path` in it; it keeps those of all tests."""
+    return any(tmp_path.name in line and path in line for line in s3.proxy.seen)
+
+
 def commits(bench: AgentBench) -> list[str]:
     return [entry.key for entry in bench.store.list(names.STAGES) if entry.key.endswith(f"/{names.COMMIT}")]
 
@@ -105,7 +110,7 @@ def test_an_upload_slower_than_the_interval_holds_back_the_next_save(
     s3.proxy.script(hold("PUT", path, gate))
     agents = bench.start_group(plan, extra=both(variables))
     hold_file = agents[0].work / "checkpoints" / names.HOLD
-    until(lambda: all_there(second) and any(path in line for line in s3.proxy.seen), "the upload of step 1")
+    until(lambda: all_there(second) and asked_for(s3, tmp_path, path), "the upload of step 1")
     (second / "go").touch()
     until(lambda: all_there(third) and hold_file.exists(), "the program to be asked not to save")
     (third / "go").touch()
@@ -131,7 +136,7 @@ def test_a_node_killed_while_it_uploads(
     path = part_of(4, 2 * node)
     s3.proxy.script(hold("PUT", path, gate))
     (third / "go").touch()
-    until(lambda: all_there(fifth) and any(path in line for line in s3.proxy.seen), "the upload of step 4")
+    until(lambda: all_there(fifth) and asked_for(s3, tmp_path, path), "the upload of step 4")
     for process in agents[node].family():
         process.kill()
     assert agents[1 - node].wait() == Exit.INFRASTRUCTURE
@@ -153,7 +158,7 @@ def test_an_attempt_that_was_taken_for_dead_and_still_writes(
     path = part_of(4, 2)
     s3.proxy.script(hold("PUT", path, gate))
     (third / "go").touch()
-    until(lambda: all_there(fifth) and any(path in line for line in s3.proxy.seen), "the upload of step 4")
+    until(lambda: all_there(fifth) and asked_for(s3, tmp_path, path), "the upload of step 4")
     sleepers = [process for agent in first for process in agent.family()]
     for process in sleepers:
         process.suspend()

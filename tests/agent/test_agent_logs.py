@@ -37,8 +37,10 @@ def outage(store: FolderStore) -> Iterator[None]:
     try:
         yield
     finally:
-        root.unlink()
-        away.rename(root)
+        # in one move: with no `root` for a moment, whoever tries again just then would make an empty store
+        back = root.with_name("back")
+        back.symlink_to(away)
+        back.replace(root)
 
 
 def test_what_is_left_is_written_at_the_end(store: FolderStore) -> None:
