@@ -73,7 +73,7 @@ cluster-test: $(VENV)/.dev $(HELM)  ## everything on a real cluster but its faul
 	hack/cluster-up
 	$(BIN)/python hack/run_tiers.py cluster
 
-cluster-ci: $(VENV)/.dev $(HELM)  ## happy path, backend, chart, images and nine faults: 15 min
+cluster-ci: $(VENV)/.dev $(HELM)  ## happy path, backend, chart, images, two nodes and faults: 20 min
 	hack/cluster-up
 	$(BIN)/python hack/run_tiers.py cluster-ci
 

@@ -31,7 +31,7 @@ FAULTS = sorted(str(path) for path in CLUSTER.glob("test_fault_*.py"))
 SELECTIONS: dict[str, list[str]] = {
     "cluster": [str(CLUSTER), *(f"--ignore={path}" for path in FAULTS)],
     "fault": FAULTS,
-    # What a change must pass, in a quarter of an hour: happy path, backend, chart, images, two nodes and eleven faults.
+    # What a change must pass, in twenty minutes: happy path, backend, chart, images, two nodes and their faults.
     "cluster-ci": [
         str(CLUSTER / f"test_{name}.py")
         for name in ("happy_path", "fault_pods", "two_nodes", "conformance", "chart_install", "images", "preflight")
