@@ -58,7 +58,7 @@ def run(program: Program) -> None:
     program.write_report("nearest", nearest_for_report(cases, shown))
     for pair in comparison["pairs"]:
         print(pair["text"])
-    for plan in (comparison["plans"] or {"to_tuned": {}})["to_tuned"].values():
+    for plan in to_tuned(comparison).values():
         print(plan["text"])
     print(comparison["conclusion"])
 
@@ -134,11 +134,12 @@ def compare_all(
         },
         "seeds": over_seeds(models, metric) if seeds else None,
         "pairs": pairs,
-        "plans": compare_plans(models, plans, metric, config),
         "not_compared": not_compared,
         "beats_every_baseline": all(pair["verdict"] == "better" for pair in baselines) if baselines else None,
         "notes": notes(models["tuned"]),
     }
+    if config.plans:
+        comparison["plans"] = compare_plans(models, plans, metric, config)
     return {**comparison, "conclusion": conclusion(comparison)}
 
 
@@ -182,6 +183,12 @@ def notes(tuned: Sequence[Prediction]) -> list[str]:
     return found
 
 
+def to_tuned(comparison: dict[str, Any]) -> dict[str, Any]:
+    """Plan -> its difference to the one that made the tuned model; empty if there is one plan."""
+    found: dict[str, Any] = comparison["plans"]["to_tuned"] if "plans" in comparison else {}
+    return found
+
+
 def counts(comparison: dict[str, Any]) -> dict[str, Any]:
     """What the final table shows: flat; `previous_*`, `classic_*` and so on for the pairs other than base and tuned."""
     names = ("metric", "kind", "lower_is_better", "confidence", "n", "bad_cases", "conclusion", "beats_every_baseline")
@@ -194,7 +201,7 @@ def counts(comparison: dict[str, Any]) -> dict[str, Any]:
         found[pair["before"]] = pair["value_before"]
         for name in ("difference", "low", "high", "p", "verdict", "text"):
             found[prefix + name] = pair[name]
-    for name, plan in (comparison["plans"] or {"to_tuned": {}})["to_tuned"].items():
+    for name, plan in to_tuned(comparison).items():
         found |= {f"plan_{name}": plan["value_after"], f"plan_{name}_verdict": plan["verdict"]}
     return found
 

@@ -14,14 +14,12 @@ Models = Mapping[str, Lines]
 _OF_A_DIFFERENCE = ("n", "value_before", "value_after", "difference", "low", "high", "p")
 
 
-def compare_plans(models: Models, others: Models, metric: Metric, config: CompareConfig) -> dict[str, Any] | None:
-    """The part `plans` of the comparison; None if there is one plan.
+def compare_plans(models: Models, others: Models, metric: Metric, config: CompareConfig) -> dict[str, Any]:
+    """The part `plans` of the comparison, of at least two plans.
 
     `models` has base and tuned, which is the model of the first plan. `others` holds the models of the others by the
     name of their input. Every model has answered every example.
     """
-    if not config.plans:
-        return None
     base, tuned = models["base"], models["tuned"]
     found = {config.plans[0]: tuned, **{name: _answers(name, others, base) for name in config.plans[1:]}}
     return {
