@@ -14,6 +14,7 @@ from peft import PeftModel
 from safetensors import safe_open
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
+from transformers.core_model_loading import revert_weight_conversion
 
 from jobs.lm.load import read_model_config, stored_dtype, weight_files
 from jobs.train.cycles import cycles_of, save_whole_adapter
@@ -103,7 +104,8 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 def verify(folder: Path, model: PreTrainedModel) -> None:
     """Open the written model again. Raises DataError if a weight is missing, of another shape or not finite."""
     read_model_config(folder)
-    expected = _distinct(model.state_dict())
+    # In memory experts are one tensor, in files one for each: what `save_pretrained` made of them is what is expected.
+    expected = revert_weight_conversion(model, _distinct(model.state_dict()))
     _check_files(weight_files(folder), len(expected), sum(tensor.numel() for tensor in expected.values()))
 
 

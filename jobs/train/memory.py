@@ -67,12 +67,14 @@ class Memory:
     def knows(self, model: nn.Module, config: PretrainedConfig, layouts: Layouts, examples: TrainingSet) -> None:
         """Estimate, and print it in one line."""
         self._examples, self._layouts = examples, layouts
-        self._shape = _shape(config.get_text_config())
+        trainable, parameters = parameter_counts(model)
+        base = parameters if self._config.method == "full" else parameters - trainable
+        self._shape = replace(_shape(config.get_text_config()), counted=base)
         self._score_bytes = self._kept_scores(config, max(examples.lengths))
         case = replace(
             training(self._shape, self._setup()),
             weights=weight_bytes(model),
-            trainable=parameter_counts(model)[0],
+            trainable=trainable,
             other=self._beside_tensors,
         )
         self._case = self._with_batch(case, self._config.micro_batch_size, None)

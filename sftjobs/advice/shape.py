@@ -41,6 +41,8 @@ class ModelShape:
     experts: int = 1
     """MLPs of a layer that tokens are sent to. With more than one, only widths are what they say: `inner` is that of
     the experts of one token, and parameters are not known."""
+    counted: int | None = None
+    """Parameters of the model, where it has been opened; None: they follow from the sizes."""
 
     @property
     def query_width(self) -> int:
@@ -72,7 +74,9 @@ class ModelShape:
 
     @property
     def parameters(self) -> int:
-        """All parameters but biases. Raises ValueError for a mixture of experts."""
+        """All parameters, but biases if they were not counted. Raises ValueError for a mixture of experts that were not."""
+        if self.counted is not None:
+            return self.counted
         if self.experts > 1:
             raise ValueError(f"a mixture of {self.experts} experts: its parameters do not follow from its sizes")
         norms = self.hidden * (2 * self.layers + 1)

@@ -1,5 +1,6 @@
 """Too little memory: a real allocation that fails, and what the program says then."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import torch
 
 from jobs.train.memory import is_out_of_memory
 from sftjobs.names import Exit
-from tests.support.program_runner import REPOSITORY, environment, stage_plan
+from tests.support.architectures import make_model
+from tests.support.program_runner import REPOSITORY, environment, run_program, stage_plan
 from tests.support.tiny import tiny_model
 from tests.support.training import train_config, training_data
 
@@ -81,3 +83,17 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     wrapped.__cause__ = OSError(12, "Cannot allocate memory")
     assert is_out_of_memory(wrapped)
     assert caught.value is not None
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_mixture_of_experts_is_estimated_by_the_parameters_that_were_opened(method: str, tmp_path: Path) -> None:
+    """They do not follow from its sizes, and no training fails for want of an estimate."""
+    base = tiny_model(tmp_path / "base")
+    config = json.loads((base / "config.json").read_text())
+    changed = {name: config[name] for name in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")}
+    make_model("qwen3_moe", **changed, max_position_embeddings=512, sliding_window=None).save_pretrained(base)
+    data = training_data(tmp_path / "data", examples=8)
+    settings = train_config(method, examples=8, max_tokens=512)
+    outcome = run_program("jobs.train", settings, {"model": base, "data": data}, tmp_path / "work")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "memory of a rank, estimated: " in outcome.stdout
