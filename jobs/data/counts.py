@@ -1,6 +1,5 @@
 """What the data stage counts: for the manifest and for the tables of report and check."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,11 +39,9 @@ def count(table: Table, bad: list[BadRecord], config: DataConfig, renderer: Rend
 def model_sizes(folder: Path) -> dict[str, Any] | None:
     """For estimates of memory while planning; None if config.json does not say them all."""
     try:
-        shape = ModelShape.of(json.loads((folder / "config.json").read_text("utf-8")))
-        _ = shape.parameters
+        return asdict(ModelShape.in_folder(folder))
     except (OSError, ValueError):
         return None
-    return asdict(shape)
 
 
 def task_counts(table: Table, config: DataConfig) -> dict[str, TaskCounts]:

@@ -13,6 +13,8 @@ import torch
 from peft import PeftModel
 from transformers import PretrainedConfig, PreTrainedModel
 
+from jobs.lm.unwrap import base_model
+
 MAX_BYTES = 2**30
 """Of kept probabilities; more are not worth the time they save."""
 BYTES = 8
@@ -25,8 +27,7 @@ def bfloat16_attention(model: PreTrainedModel | PeftModel, pairs: int) -> Iterat
 
     `pairs`: pairs of tokens of the largest forward pass, all its rows together.
     """
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
-    assert isinstance(base, PreTrainedModel)
+    base = base_model(model)
     if not is_chosen(base.config, pairs):
         yield
         return

@@ -25,10 +25,11 @@ from jobs.train.examples import TrainingSet
 from jobs.train.model import parameter_counts, weight_bytes
 from jobs.train.trainer import SftTrainer
 from sftjobs.advice.memory import Training, parts, total
-from sftjobs.advice.need import Setup, training
+from sftjobs.advice.need import training
 from sftjobs.advice.shape import ModelShape
 from sftjobs.errors import DataError
 from sftjobs.plan.configs import TrainConfig
+from sftjobs.plan.memory_setup import memory_setup
 from sftjobs.program import Program
 from sftjobs.spec.zero_rules import NOT_SHARED
 
@@ -72,7 +73,7 @@ class Memory:
         self._shape = replace(_shape(config.get_text_config()), counted=base)
         self._score_bytes = self._kept_scores(config, max(examples.lengths))
         case = replace(
-            training(self._shape, self._setup()),
+            training(self._shape, memory_setup(self._config)),
             weights=weight_bytes(model),
             trainable=trainable,
             other=self._beside_tensors,
@@ -80,21 +81,6 @@ class Memory:
         self._case = self._with_batch(case, self._config.micro_batch_size, None)
         if self._program.rank == 0:
             print(f"memory of a rank, estimated: {self._breakdown(self._case)}", flush=True)
-
-    def _setup(self) -> Setup:
-        config, lora, zero = self._config, self._config.lora, self._config.zero
-        on_gpu = config.device == "cuda"
-        setup = Setup(
-            config.method,
-            config.precision,
-            accumulated=config.gradient_accumulation_steps > 1,
-            ranks=config.world_size,
-            stage=zero.stage if zero else 0,
-            offload=zero.offload if zero and on_gpu else "none",  # on a CPU it is the same memory
-            gpu=on_gpu,
-            checkpointing=config.activation_checkpointing,
-        )
-        return replace(setup, rank=lora.rank, target=lora.target, dropout=lora.dropout) if lora else setup
 
     def _kept_scores(self, config: PretrainedConfig, longest: int) -> float:
         """Where attention is computed by plain products, see jobs/lm/bfloat16_attention.py."""
@@ -177,7 +163,7 @@ class Memory:
 
     def _in_bfloat16(self, case: Training) -> Training:
         assert self._shape is not None
-        setup = replace(self._setup(), mixed=False)
+        setup = replace(memory_setup(self._config), mixed=False)
         now, then = training(self._shape, setup), training(self._shape, replace(setup, precision="bfloat16"))
         weights = case.weights - now.weights + then.weights
         return replace(case, bfloat16=True, weights=weights, rounded=then.rounded, unpacked=then.unpacked)

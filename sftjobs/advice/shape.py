@@ -1,7 +1,9 @@
 """The sizes of a decoder, from its config.json: what parameters, memory and operations follow from."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 Linear = tuple[int, int]
@@ -74,13 +76,20 @@ class ModelShape:
 
     @property
     def parameters(self) -> int:
-        """All parameters, but biases if they were not counted. Raises ValueError for a mixture of experts that were not."""
+        """All parameters, without biases if not counted. Raises ValueError for a mixture of experts not counted."""
         if self.counted is not None:
             return self.counted
         if self.experts > 1:
             raise ValueError(f"a mixture of {self.experts} experts: its parameters do not follow from its sizes")
         norms = self.hidden * (2 * self.layers + 1)
         return self.linear_parameters + norms + self.embedding * (1 if self.tied else 2)
+
+    @staticmethod
+    def in_folder(folder: Path) -> "ModelShape":
+        """Of the model in a folder, with all parameters known. Raises OSError or ValueError if they are not."""
+        shape = ModelShape.of(json.loads((folder / "config.json").read_text("utf-8")))
+        _ = shape.parameters
+        return shape
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> "ModelShape":

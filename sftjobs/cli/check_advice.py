@@ -1,6 +1,5 @@
 """The advice of `sftjobs check`: what the plan and the answer about the data say, as `sftjobs.advice` takes it."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,12 +88,10 @@ def _shape(folder: str | None, notes: list[str]) -> ModelShape | None:
         notes.append("memory and time are not known: the model is not on this machine as a folder yet")
         return None
     try:
-        shape = ModelShape.of(json.loads((Path(folder) / "config.json").read_text("utf-8")))
-        _ = shape.parameters
+        return ModelShape.in_folder(Path(folder))
     except (OSError, ValueError) as error:
         notes.append(f"memory and time are not known: {error}")
         return None
-    return shape
 
 
 def _counts(data: Data) -> DataCounts:

@@ -8,6 +8,7 @@ from sftjobs.advice.memory import total
 from sftjobs.advice.need import Setup, training, with_batch
 from sftjobs.advice.shape import ModelShape
 from sftjobs.plan.configs import DataCounts, TrainConfig
+from sftjobs.plan.memory_setup import memory_setup
 from sftjobs.plan.types import Resources
 from sftjobs.spec.train import PROMPT_LEARNING
 
@@ -58,7 +59,7 @@ def _checkpointing(
         missing = "resources.train.gpu_memory_gib is not set" if counts.model else "the model's sizes are not known"
         reasons["activation_checkpointing"] = f"off: {missing}"
         return False
-    setup = setup_of(decided, counts)
+    setup = with_longest(decided, counts)
     shape = ModelShape(**counts.model)
     need, less = (total(training(shape, replace(setup, checkpointing=on))) for on in (False, True))
     room = int(resources.gpu_memory_gib * GIB * USABLE)
@@ -67,24 +68,9 @@ def _checkpointing(
     return need > room
 
 
-def setup_of(decided: TrainConfig, counts: DataCounts) -> Setup:
-    """The training as the formula for its memory takes it, with a micro batch of the longest examples."""
-    lora, zero, virtual = decided.lora, decided.zero, decided.prompt_learning
-    setup = Setup(
-        decided.method,
-        decided.precision,
-        accumulated=decided.gradient_accumulation_steps > 1,
-        ranks=decided.world_size,
-        stage=zero.stage if zero else 0,
-        offload=zero.offload if zero else "none",
-        gpu=decided.device == "cuda",
-        checkpointing=decided.activation_checkpointing,
-    )
-    if lora is not None:
-        setup = replace(setup, rank=lora.rank, target=lora.target, dropout=lora.dropout)
-    if virtual is not None:
-        setup = replace(setup, virtual_tokens=virtual.virtual_tokens)
+def with_longest(decided: TrainConfig, counts: DataCounts) -> Setup:
+    """The training with a micro batch of the longest examples."""
     examples = max(1, sum(task.examples for task in counts.tasks.values()))
     answer = -(-sum(task.supervised_tokens for task in counts.tasks.values()) // examples)
     longest = max(1, counts.max_example_tokens)
-    return with_batch(setup, decided.micro_batch_size, longest, answer, counts.common_prefix_tokens)
+    return with_batch(memory_setup(decided), decided.micro_batch_size, longest, answer, counts.common_prefix_tokens)

@@ -20,6 +20,7 @@ WITHOUT_EFFECT = {
     "sftjobs.lint.delimiters",  # `sftjobs check`
     "sftjobs.lint.facts",
     "sftjobs.plan.configs",  # its values are in the key
+    "sftjobs.plan.memory_setup",  # an estimate in the log
     "sftjobs.plan.mixture",  # a table for people
     "sftjobs.spec.zero_rules",  # what a message suggests
     "sftjobs.spec.clean",  # types of what is in the key
