@@ -39,7 +39,7 @@ class DevSet:
         self._config = config
         everything = read_examples(program.input("data") / DEV_FILE, whole=True)
         mixture = Mixture.of(config.mixture)
-        lines = [line for line in everything if mixture.draws_from(line["task"])]
+        lines = [everything[index] for index in mixture.drawn_from([line["task"] for line in everything])]
         if not lines:
             tasks = ", ".join(sorted(config.mixture.epochs))
             raise DataError(f"{DEV_FILE}: no example of {tasks}, which is trained on; raise data.dev_fraction")

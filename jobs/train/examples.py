@@ -35,7 +35,7 @@ def read_training_set(path: Path, renderer: Renderer, max_tokens: int, mixture: 
     """
     examples = read_examples(path)
     if mixture is not None:
-        examples = [one for one in examples if mixture.draws_from(one["task"])]
+        examples = [examples[index] for index in mixture.drawn_from([one["task"] for one in examples])]
         if not examples:
             raise DataError(f"{path.name}: the data stage kept no example of {', '.join(sorted(mixture.epochs))}")
     return rendered(path.name, examples, renderer, max_tokens)

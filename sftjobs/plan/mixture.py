@@ -19,7 +19,7 @@ def mixture_table(
     Task, tokens and tokens with loss of each training example, in the order of train.jsonl; tokens below 0 were not
     counted, and give null. General data comes last in its epoch.
     """
-    chosen = [index for index, task in enumerate(tasks) if mixture.draws_from(task)]
+    chosen = mixture.drawn_from(tasks)
     tasks = [tasks[index] for index in chosen]
     tokens, supervised = ([column[index] for index in chosen] for column in (tokens, supervised))
     order = Order(tasks, mixture, global_batch=1, seed=seed)

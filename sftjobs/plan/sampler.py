@@ -59,6 +59,10 @@ class Mixture:
         """Whether examples of a task are drawn. The others have no number in an Order."""
         return task in self.epochs or task in self.extra or (task == GENERAL and self.general_ratio is not None)
 
+    def drawn_from(self, tasks: Sequence[str]) -> list[int]:
+        """Which of the examples with these tasks an Order is over."""
+        return [index for index, task in enumerate(tasks) if self.draws_from(task)]
+
     def draws(self, sizes: Mapping[str, int]) -> list[dict[str, int]]:
         """For each epoch: task -> draws, general ones under `general`.
 

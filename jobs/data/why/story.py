@@ -105,7 +105,7 @@ def epochs(ledger: Ledger, row: Row, mixture: MixtureConfig, seed: int) -> list[
     if not drawn.draws_from(row["task"]):
         return []
     table = ledger.table.take(pa.array(kept, pa.int64()))
-    table = table.filter(pa.array([drawn.draws_from(task) for task in table["task"].to_pylist()], pa.bool_()))
+    table = table.take(pa.array(drawn.drawn_from(table["task"].to_pylist()), pa.int64()))
     index = pc.index(table["id"], row["id"]).as_py()
     order = Order(table["task"].to_pylist(), drawn, global_batch=1, seed=seed)
     shown = range(min(len(order.sizes), _MOST_EPOCHS))
