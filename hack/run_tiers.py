@@ -1,4 +1,4 @@
-"""Run test tiers and print the seconds of each; the first failure does not hide the others.
+"""Run test tiers and print the seconds of each, last of all what failed; the first failure does not hide the others.
 
 python hack/run_tiers.py lint unit stage chain dist agent
 python hack/run_tiers.py --lanes 2 ...      two at a time, every line with its tier in front: tests often wait
@@ -8,6 +8,7 @@ import argparse
 import subprocess
 import sys
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,8 @@ SELECTIONS: dict[str, list[str]] = {
     ],
 }
 """Tiers that are not simply a folder of their name."""
-NO_TESTS = 5  # pytest's exit code; a tier without tests is a mistake here
+LAST_LINES = 80
+"""Of a tier that failed, said again at the end: what a log keeps, and where a person looks."""
 
 
 def commands(tier: str) -> list[list[str]]:
@@ -56,18 +58,21 @@ class Ran:
     tier: str
     seconds: float
     passed: bool
+    said: list[str]
+    """The last lines that it printed, where tiers run beside each other."""
 
 
 def run(tier: str, beside_others: bool) -> Ran:
     """Run a tier to its end."""
     print(f"\n=== {tier}", flush=True)
     began = time.monotonic()
-    codes = [_run(command, f"{tier:8}| " if beside_others else None) for command in commands(tier)]
-    return Ran(tier, time.monotonic() - began, not any(codes))
+    said: deque[str] = deque(maxlen=LAST_LINES)
+    codes = [_run(command, f"{tier:8}| " if beside_others else None, said) for command in commands(tier)]
+    return Ran(tier, time.monotonic() - began, not any(codes), list(said))
 
 
-def _run(command: list[str], prefix: str | None) -> int:
-    """Exit code of a command; with `prefix` before each line of what it prints."""
+def _run(command: list[str], prefix: str | None, said: deque[str]) -> int:
+    """Exit code of a command; with `prefix` before each line of what it prints, which is then kept in `said`."""
     if prefix is None:
         return subprocess.run(command, cwd=ROOT, check=False).returncode
     with subprocess.Popen(
@@ -75,6 +80,7 @@ def _run(command: list[str], prefix: str | None) -> int:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
+            said.append(line.rstrip())
             print(f"{prefix}{line.rstrip()}", flush=True)
     return process.returncode
 
@@ -87,6 +93,9 @@ def main(tiers: list[str], lanes: int) -> int:
     print("\nseconds per tier")
     for one in found:
         print(f"  {one.tier:8} {one.seconds:7.1f}  {'ok' if one.passed else 'FAILED'}")
+    for one in found:
+        if not one.passed:
+            print("\n".join([f"\n=== {one.tier} failed", *one.said]))
     failed = sum(not one.passed for one in found)
     print(f"tiers: {len(found) - failed} passed, {failed} failed, {time.monotonic() - began:.0f} s in all")
     return 1 if failed else 0
