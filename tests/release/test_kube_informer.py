@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -11,6 +12,7 @@ from sftjobs.kube.api import ApiError
 from sftjobs.kube.informer import Informer
 from tests.support.scripted_api import (
     Answer,
+    Gate,
     ScriptedApi,
     Stream,
     bookmark,
@@ -109,9 +111,10 @@ def test_a_watch_that_breaks_is_mended_by_a_listing(
     server: ScriptedApi, start: Callable[..., Informer], broken: Answer | Stream
 ) -> None:
     server.script("GET jobs", listing("5", thing("a")), listing("9", thing("b")))
-    server.script("WATCH jobs", broken, Stream())
+    server.script("WATCH jobs", breaks := Gate(broken), Stream())
     informer = start()
     assert names_of(informer) == ["a"]
+    breaks.open()
     until(lambda: names_of(informer) == ["b"])  # raises if it is called unknown in between
     until(lambda: len(server.asked("WATCH jobs")) == 2)
     assert server.asked("WATCH jobs")[1].query["resourceVersion"] == "9"
@@ -122,36 +125,40 @@ def test_a_watch_that_breaks_is_mended_by_a_listing(
     [status(500, "InternalError", "no leader"), status(403, "Forbidden", "may not list"), Answer(200, b"no JSON")],
 )
 def test_what_cannot_be_listed_is_unknown(server: ScriptedApi, start: Callable[..., Informer], refused: Answer) -> None:
-    server.script("GET jobs", refused, refused, listing("5", thing("a")))
+    server.script("GET jobs", refused, refused, works := Gate(listing("5", thing("a"))))
     server.script("WATCH jobs", Stream())
     changed = threading.Event()
     informer = start(changed.set)
     with pytest.raises(ApiError):
         informer.snapshot()
-    assert changed.is_set(), "whoever waits is told about trouble, too"
+    assert changed.wait(5), "whoever waits is told about trouble, too"
+    works.open()
     until(lambda: not is_unknown(informer))
     assert names_of(informer) == ["a"]
 
 
 def test_a_server_that_goes_away_and_comes_back(server: ScriptedApi, start: Callable[..., Informer]) -> None:
     away = status(503, "ServiceUnavailable", "starting")
-    server.script("GET jobs", listing("5", thing("a")), away, away, listing("9", thing("b")))
+    server.script("GET jobs", listing("5", thing("a")), away, away, back := Gate(listing("9", thing("b"))))
     server.script("WATCH jobs", stream := Stream(), away, Stream())
     informer = start()
     assert names_of(informer) == ["a"]
     stream.opened.wait(5)
     stream.cut()
     until(lambda: is_unknown(informer))
+    back.open()
     until(lambda: not is_unknown(informer))
     assert names_of(informer) == ["b"]
 
 
 def test_retry_after_is_kept(server: ScriptedApi, start: Callable[..., Informer]) -> None:
-    server.script("GET jobs", status(429, "TooManyRequests", "later", Retry_After="1"), listing("5"))
+    later = status(429, "TooManyRequests", "later", Retry_After="1")
+    server.script("GET jobs", later, works := Gate(listing("5")))
     server.script("WATCH jobs", Stream())
     informer = start()
     assert is_unknown(informer)
-    until(lambda: len(server.asked("GET jobs")) == 2)
+    works.open()
+    until(lambda: not is_unknown(informer))
     first, second = server.asked("GET jobs")
     assert second.at - first.at >= 1.0
     assert names_of(informer) == []
@@ -167,8 +174,10 @@ def test_a_watch_that_never_works_is_not_asked_for_all_the_time(
     server.script("WATCH jobs", useless)
     informer = start()
     assert names_of(informer) == ["a"]
-    time.sleep(0.7)
-    assert 2 <= len(server.asked("WATCH jobs")) <= 5, "the waits double: 0.05, 0.1, 0.2, 0.4"
+    until(lambda: len(server.asked("WATCH jobs")) == 4)
+    asked = [request.at for request in server.asked("WATCH jobs")]
+    waited = [after - before for before, after in pairwise(asked)]
+    assert all(seconds >= least for seconds, least in zip(waited, (0.05, 0.1, 0.2), strict=True)), "the waits double"
 
 
 def test_it_lists_again_now_and_then(
@@ -216,13 +225,13 @@ def test_a_defect_does_not_look_like_a_quiet_cluster(
     server: ScriptedApi, start: Callable[..., Informer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_WAIT_S", 0.5)
-    server.script("GET jobs", listing("5"))
+    server.script("GET jobs", listing("5"), again := Gate(listing("9", thing("new", "8"))))
     server.script("WATCH jobs", stream := Stream())
     informer = start()
     assert names_of(informer) == []
     stream.opened.wait(5)
     stream.send(event("ADDED", {"no": "metadata"}))
     until(lambda: is_unknown(informer))
-    server.script("GET jobs", listing("9", thing("new", "8")))
+    again.open()
     until(lambda: not is_unknown(informer))
     assert names_of(informer) == ["new"], "and does not end a controller either"

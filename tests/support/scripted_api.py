@@ -90,7 +90,22 @@ class Stream:
             handler.close_connection = True
 
 
-Reply = Answer | Stream | Callable[[Request], Answer]
+class Gate:
+    """Holds an answer back until the test has looked at what was before it."""
+
+    def __init__(self, reply: Answer | Stream) -> None:
+        self._reply = reply
+        self._opened = threading.Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def wait(self) -> Answer | Stream:
+        assert self._opened.wait(30), "never opened"
+        return self._reply
+
+
+Reply = Answer | Stream | Gate | Callable[[Request], Answer]
 
 
 class ScriptedApi:
@@ -142,6 +157,8 @@ class ScriptedApi:
             self.requests.append(request)
             replies = self._scripts.get(request.verb) or [status(404, "NotFound", f"no script for {request.verb}")]
             reply = replies.pop(0) if len(replies) > 1 else replies[0]
+        if isinstance(reply, Gate):
+            reply = reply.wait()
         if isinstance(reply, Stream):
             if reply.opened.is_set():  # said already: another watch hears nothing new
                 reply = Stream()
