@@ -48,17 +48,18 @@ $(VENV)/.train: $(VENV)/.runtime requirements/train.txt
 	@touch $@
 
 LANES ?= 2
-test: $(VENV)/.dev $(VENV)/.train $(SMOLLM2) .models/tokenizers/.done $(HELM)  ## every test that needs no cluster, two tiers at a time (LANES=1: one)
-	$(BIN)/python hack/run_tiers.py --lanes $(LANES) lint unit stage chain dist release agent store chart cli browser
+RUN_TIERS = $(BIN)/python hack/run_tiers.py $(if $(SLOW),--slow)
+test: $(VENV)/.dev $(VENV)/.train $(SMOLLM2) .models/tokenizers/.done $(HELM)  ## every test that needs no cluster, two tiers at a time (LANES=1: one); SLOW=1: further cases, too
+	$(RUN_TIERS) --lanes $(LANES) lint unit stage chain dist release agent store chart cli browser
 
 lint: $(VENV)/.dev  ## ruff, mypy, import contracts, generated files
-	$(BIN)/python hack/run_tiers.py lint
+	$(RUN_TIERS) lint
 
 unit: $(VENV)/.dev  ## the fast tests only
-	$(BIN)/python hack/run_tiers.py unit
+	$(RUN_TIERS) unit
 
 dist-test: $(VENV)/.dev $(VENV)/.train  ## training on 1, 2 and 4 ranks: DDP and ZeRO train the same model, and resume
-	$(BIN)/python hack/run_tiers.py dist
+	$(RUN_TIERS) dist
 
 gpu-test:  ## every path that needs GPUs, on those of this machine (PYTHON=): docs/gpu.md says how to install
 	$(PYTHON) -m pytest -q -rs tests/gpu
@@ -67,19 +68,19 @@ parity: $(VENV)/.dev $(VENV)/.train  ## write the measured table of docs/distrib
 	$(BIN)/python -m tests.support.parity_table
 
 chart-test: $(VENV)/.dev $(HELM)  ## the chart with the real Helm 3 and 4; no cluster
-	$(BIN)/python hack/run_tiers.py chart
+	$(RUN_TIERS) chart
 
 cluster-test: $(VENV)/.dev $(HELM)  ## everything on a real cluster but its faults
 	hack/cluster-up
-	$(BIN)/python hack/run_tiers.py cluster
+	$(RUN_TIERS) cluster
 
 cluster-ci: $(VENV)/.dev $(HELM)  ## happy path, backend, chart, images, two nodes and faults: 20 min
 	hack/cluster-up
-	$(BIN)/python hack/run_tiers.py cluster-ci
+	$(RUN_TIERS) cluster-ci
 
 fault-test: $(VENV)/.dev $(HELM)  ## every fault that a run on a cluster must survive; 50 min
 	hack/cluster-up
-	$(BIN)/python hack/run_tiers.py fault
+	$(RUN_TIERS) fault
 
 chart-package: $(HELM)  ## dist/sft-run-<version>.tgz
 	$(HELM) package charts/sft-run --destination dist

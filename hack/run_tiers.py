@@ -1,6 +1,7 @@
 """Run test tiers and print the seconds of each, last of all what failed; the first failure does not hide the others.
 
 python hack/run_tiers.py lint unit stage chain dist agent
+python hack/run_tiers.py --slow stage dist   with what is marked slow: more cases of what the others show
 python hack/run_tiers.py --lanes 2 ...      two at a time, every line with its tier in front: tests often wait
 """
 
@@ -43,12 +44,12 @@ LAST_LINES = 80
 """Of a tier that failed, said again at the end: what a log keeps, and where a person looks."""
 
 
-def commands(tier: str) -> list[list[str]]:
+def commands(tier: str, slow: bool) -> list[list[str]]:
     """What a tier runs."""
     if tier == "lint":
         return LINT
     tests = SELECTIONS.get(tier, [f"tests/{tier}"])
-    return [[sys.executable, "-m", "pytest", "-q", "--durations=5", *tests]]
+    return [[sys.executable, "-m", "pytest", "-q", "--durations=5", *([] if slow else ["-m", "not slow"]), *tests]]
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ class Ran:
     """The last lines that it printed, where tiers run beside each other."""
 
 
-def run(tier: str, beside_others: bool) -> Ran:
+def run(tier: str, slow: bool, beside_others: bool) -> Ran:
     """Run a tier to its end."""
     print(f"\n=== {tier}", flush=True)
     began = time.monotonic()
     said: deque[str] = deque(maxlen=LAST_LINES)
-    codes = [_run(command, f"{tier:8}| " if beside_others else None, said) for command in commands(tier)]
+    codes = [_run(command, f"{tier:8}| " if beside_others else None, said) for command in commands(tier, slow)]
     return Ran(tier, time.monotonic() - began, not any(codes), list(said))
 
 
@@ -85,11 +86,11 @@ def _run(command: list[str], prefix: str | None, said: deque[str]) -> int:
     return process.returncode
 
 
-def main(tiers: list[str], lanes: int) -> int:
+def main(tiers: list[str], slow: bool, lanes: int) -> int:
     """Exit code 0 if every tier passed."""
     began = time.monotonic()
     with ThreadPoolExecutor(lanes) as pool:
-        found = list(pool.map(lambda tier: run(tier, lanes > 1), tiers))
+        found = list(pool.map(lambda tier: run(tier, slow, lanes > 1), tiers))
     print("\nseconds per tier")
     for one in found:
         print(f"  {one.tier:8} {one.seconds:7.1f}  {'ok' if one.passed else 'FAILED'}")
@@ -104,6 +105,7 @@ def main(tiers: list[str], lanes: int) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Run test tiers and print the seconds of each.")
     parser.add_argument("--lanes", type=int, default=1, help="tiers at a time")
+    parser.add_argument("--slow", action="store_true", help="slow tests, too")
     parser.add_argument("tiers", nargs="+")
     arguments = parser.parse_args()
-    sys.exit(main(arguments.tiers, arguments.lanes))
+    sys.exit(main(arguments.tiers, arguments.slow, arguments.lanes))

@@ -3,7 +3,6 @@
 As long as two runs of the example, one of them as processes on this machine.
 """
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -25,9 +24,7 @@ WHOLE_RUN_S = 3600.0
 LATER_STEPS = 5
 """The next blow comes so many saved steps after the last."""
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("SFTJOBS_SLOW_TESTS") != "1", reason="trains the example twice; SFTJOBS_SLOW_TESTS=1 runs it"
-)
+pytestmark = pytest.mark.slow
 
 
 def ended_as(run: ClusterRun, number: int) -> FailureClass:

@@ -1,6 +1,5 @@
 """examples/intent with SmolLM2-135M by `helm install`: the same artifacts as `make demo`. As long as two demos."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -16,9 +15,7 @@ MODEL = ROOT / ".models" / "SmolLM2-135M-Instruct.gguf"
 STAGES = ("import", "data", "train", "eval-base", "baselines", "eval-tuned", "compare")
 WHOLE_RUN_S = 2400.0
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("SFTJOBS_SLOW_TESTS") != "1", reason="trains the example twice; SFTJOBS_SLOW_TESTS=1 runs it"
-)
+pytestmark = pytest.mark.slow
 
 
 def test_the_example_ends_with_the_same_report_and_the_same_model(
