@@ -39,9 +39,10 @@ class RunProgress:
         self._detail: dict[str, str] = {}
         self._summaries: dict[str, str] = {}
         self._pending_since: dict[str, float] = {}
-        self._heartbeats: dict[str, Heartbeat | None] = {}
+        self._heartbeats: dict[tuple[str, int], Heartbeat | None] = {}
         self._read_at = 0.0
         self._began: dict[str, float] = {}
+        self._attempt_began: dict[tuple[str, int], float] = {}
 
     def __enter__(self) -> "RunProgress":
         if self._is_live:
@@ -98,9 +99,10 @@ class RunProgress:
             if view.open is None or view.committed:
                 continue
             try:
-                self._heartbeats[name] = read_heartbeat(self._store, self._run_id, name, view.open.number)
+                beat = read_heartbeat(self._store, self._run_id, name, view.open.number)
             except StoreError:
                 continue  # the controller says so if it lasts
+            self._heartbeats[name, view.open.number] = beat
 
     def _row(self, name: str, seen: Observed) -> tuple[str, str]:
         view = seen.stages[name]
@@ -110,13 +112,12 @@ class RunProgress:
             began = self._began.get(name)
             return "done", f"in {duration(time.monotonic() - began)}" if began is not None else ""
         if view.open is not None:
-            self._began.setdefault(name, time.monotonic())
-            beat = self._heartbeats.get(name)
-            attempt = (
-                f"attempt {view.open.number + 1}, " if view.open.number > seen.session.attempts.get(name, 0) else ""
-            )
-            since = duration(time.monotonic() - self._began[name])
-            why = self._why_waiting(name, seen.jobs.get((name, view.open.number)))
+            number, now = view.open.number, time.monotonic()
+            self._began.setdefault(name, now)
+            beat = self._heartbeats.get((name, number))
+            attempt = f"attempt {number}, " if number > seen.session.attempts.get(name, 0) else ""
+            since = duration(now - self._attempt_began.setdefault((name, number), now))
+            why = self._why_waiting(name, seen.jobs.get((name, number)))
             if why:
                 return "waiting", attempt + why
             return "running", attempt + (describe(beat, since) if beat is not None else "starting")

@@ -96,6 +96,7 @@ def _spent(stage: StageState) -> str:
 
 
 def _detail(stage: StageState) -> str:
-    beating = stage.heartbeat is not None and stage.state == "running"
-    detail = describe(stage.heartbeat, _spent(stage)) if beating and stage.heartbeat else stage.message
-    return detail.partition("\n")[0]
+    if stage.heartbeat is None or stage.state != "running":
+        return stage.message.partition("\n")[0]
+    began = stage.attempt_started
+    return describe(stage.heartbeat, duration(time.time() - began if began else 0.0)).partition("\n")[0]

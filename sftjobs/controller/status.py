@@ -58,6 +58,8 @@ class StageState(Document):
     started: float | None = None
     finished: float | None = None
     """Unix time of the first start and of the last end, of attempts of this session."""
+    attempt_started: float | None = None
+    """Unix time at which the running attempt began."""
 
 
 class RunState(Document):
@@ -170,6 +172,7 @@ def _stage(
         heartbeat=heartbeat,
         started=min(starts, default=None),
         finished=max(ends, default=None) if view.open is None else None,
+        attempt_started=view.open.intent.created if view.open is not None else None,
     )
 
 

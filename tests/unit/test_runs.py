@@ -11,6 +11,7 @@ from sftjobs import names
 from sftjobs.artifact.lease import Lease
 from sftjobs.attempts import Heartbeat
 from sftjobs.canonical import readable, sha256
+from sftjobs.cli.status_view import Look, StatusView
 from sftjobs.controller.status import STALLED_AFTER_S, RunState, StageState, run_state
 from sftjobs.errors import AlreadyExistsError, DataError, NotFoundError
 from sftjobs.plan.types import Commit, Manifest, RunPlan, StagePlan
@@ -303,6 +304,24 @@ def test_status_after_a_failure(store: FolderStore) -> None:
     assert (found.state, found.verdict) == ("failed", verdict)
     assert (found.stages[0].state, found.stages[0].message) == ("failed", "no label")
     assert found.stages[0].attempts == 2
+
+
+def test_status_of_a_second_attempt_counts_from_its_own_start(
+    store: FolderStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = add_run(store)
+    begin_session(store, run_id, {}, [], NOW)
+    open_attempt(store, run_id)
+    write_result(store, run_id, "a", result(0, "infrastructure", message="killed"))
+    again = intent("a", 1).model_copy(update={"run_id": run_id, "created": NOW + 300})
+    write_intent(store, again)
+    beat = Heartbeat(t=NOW + 315, state="running", phase="loading")
+    store.put(names.heartbeat(run_id, "a", 1, 0), readable(beat.model_dump(mode="json")))
+    monkeypatch.setattr(time, "time", lambda: NOW + 320)
+    StatusView("text", watch=False).show(Look(state(store, run_id, now=NOW + 320)))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("a ")]
+    assert line.split("  ")[-1].strip() == "loading, for 20 s"
+    assert "5 min 20 s" in line, "of the stage"
 
 
 def test_status_of_a_cancelled_run(store: FolderStore) -> None:
