@@ -147,8 +147,13 @@ def _summary(view: StageView) -> str:
 
 
 def describe(beat: Heartbeat, since: str) -> str:
-    """`train 34/49 steps, loss 0.213, 1,250 tokens/s, 1 min 10 s to go`; before the first step `loading, for 8 s`."""
-    if beat.state != "running" or beat.step is None:
+    """`train 34/49 steps, loss 0.213, 1,250 tokens/s, 1 min 10 s to go`; before the first step `loading, for 8 s`.
+
+    At the end `saving: asked to stop`, `uploading: 12.0 MiB`; `since` is the time of the whole attempt.
+    """
+    if beat.state not in ("fetching", "running"):
+        return f"{beat.state}: {beat.message}" if beat.message else beat.state
+    if beat.state == "fetching" or beat.step is None:
         what = beat.phase or beat.message or ("loading" if beat.state == "running" else beat.state)
         return f"{what}, for {since}"
     parts = [f"{beat.phase} {beat.step:,}" + (f"/{beat.total:,}" if beat.total else "") + f" {beat.unit}"]

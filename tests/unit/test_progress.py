@@ -41,8 +41,9 @@ class Bench:
     def lines(self) -> list[str]:
         return [" ".join(line.split()) for line in self._said]
 
-    def beat(self, attempt: int = 0, phase: str = "train", **fields: Any) -> None:
-        body = Heartbeat(t=NOW, state="running", phase=phase, unit="steps", **fields).model_dump(mode="json")
+    def beat(self, attempt: int = 0, **fields: Any) -> None:
+        values = {"t": NOW, "state": "running", "phase": "train", "unit": "steps", **fields}
+        body = Heartbeat.model_validate(values).model_dump(mode="json")
         self.store.put(names.heartbeat(RUN_ID, "a", attempt, 0), readable(body))
 
 
@@ -95,3 +96,11 @@ def test_another_attempt_has_its_own_number_time_and_heartbeat(at: Bench) -> Non
         "a running attempt 1, starting",
         "a running attempt 1, loading, for 15 s",
     ]
+
+
+def test_a_stage_that_is_asked_to_stop_says_that_it_saves(at: Bench) -> None:
+    """Its phase and its step are those of the training that was interrupted."""
+    for state, message in (("saving", "asked to stop"), ("uploading", "")):
+        at.beat(step=94, total=800, state=state, message=message)
+        at.look("running", LINE_EVERY_S)
+    assert at.lines() == ["a running saving: asked to stop", "a 60 steps", "a running uploading"]
