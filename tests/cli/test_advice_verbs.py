@@ -73,6 +73,19 @@ def test_check_says_that_ranks_on_cpus_are_more_than_a_step_needs(sft: CliRun) -
     assert row["reason"].endswith("; 1,000 ranks make it 1,000 at least, which leaves few steps: use fewer ranks")
 
 
+def test_check_refuses_examples_and_virtual_tokens_that_the_model_has_no_positions_for(sft: CliRun) -> None:
+    run = sft.folder / "run.yaml"
+    settings = "micro_batch_size: 4, global_batch_size: 8, epochs: 1, method: prompt_tuning"
+    text = run.read_text("utf-8").replace("micro_batch_size: 4, global_batch_size: 8, epochs: 1", settings)
+    run.write_text(text, "utf-8")
+    assert sft("check").code == 0
+    run.write_text(text.replace("prompt_tuning", "prompt_tuning, prompt_learning: {virtual_tokens: 511}"), "utf-8")
+    answer = sft("check")
+    assert answer.code == Exit.BAD_CONFIG
+    assert "model: the longest example has " in answer.out
+    assert "and 511 virtual ones before it, the model has positions for 512: set train.prompt_learning." in answer.out
+
+
 def test_check_says_what_it_does_not_know(sft: CliRun) -> None:
     answer = sft("check", "-o", "json").json()
     assert "train.method" in {row["topic"] for row in answer["training"]}
