@@ -171,9 +171,14 @@ def _stage(
         message=message,
         heartbeat=heartbeat,
         started=min(starts, default=None),
-        finished=max(ends, default=None) if view.open is None else None,
+        finished=max(ends, default=None) if view.open is None else _last_word(view, heartbeat),
         attempt_started=view.open.intent.created if view.open is not None else None,
     )
+
+
+def _last_word(view: StageView, heartbeat: Heartbeat | None) -> float | None:
+    """When an attempt ended whose result nobody has recorded: without a controller, or a moment before it looks."""
+    return heartbeat.t if view.committed and heartbeat is not None else None
 
 
 def _why_waiting(

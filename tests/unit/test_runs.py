@@ -345,6 +345,20 @@ def test_status_tells_a_cache_hit_from_own_work(store: FolderStore) -> None:
     assert (found.state, found.started, found.finished) == ("succeeded", NOW, NOW + 5)
 
 
+def test_the_time_of_a_stage_that_was_committed_without_a_controller_ends_with_its_last_heartbeat(
+    store: FolderStore,
+) -> None:
+    run_id = add_run(store)
+    begin_session(store, run_id, {}, [], NOW)
+    open_attempt(store, run_id)
+    beat = Heartbeat(t=NOW + 40, state="done")
+    store.put(names.heartbeat(run_id, "a", 0, 0), readable(beat.model_dump(mode="json")))
+    assert stage(store, run_id, now=NOW + 50).finished is None
+    commit(store, first_stage(read_plan(store, run_id)))
+    found = stage(store, run_id, now=NOW + 3600)
+    assert (found.state, found.started, found.finished) == ("succeeded", NOW, NOW + 40)
+
+
 def test_status_of_a_stage_that_somebody_else_works_on(store: FolderStore) -> None:
     run_id = add_run(store)
     begin_session(store, run_id, {}, [], NOW)
