@@ -237,10 +237,14 @@ def test_status_before_the_first_session(store: FolderStore) -> None:
     assert found.stages[1].key is None, "its key is known after stage a"
 
 
-def test_status_while_a_controller_works(store: FolderStore) -> None:
+def test_status_while_a_controller_works(store: FolderStore, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = add_run(store)
     begin_session(store, run_id, {}, [], NOW)
-    assert state(store, run_id).state == "interrupted"
+    found = state(store, run_id)
+    assert found.state == "interrupted"
+    StatusView("text", watch=False).show(Look(found))
+    (way_on,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ")]
+    assert way_on.endswith(f"interrupted; its controller is gone, `sftjobs resume {run_id}` goes on with it")
     with Lease(store, names.run_lease(run_id), what="controller"):
         found = state(store, run_id)
     assert found.state == "running"
