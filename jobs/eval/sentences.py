@@ -124,7 +124,7 @@ def _plans(plans: Mapping[str, Any] | None) -> list[str]:
     if plans is None:
         return []
     return [
-        _against(f"Plan {name}", f"plan {plans['tuned']}, which made it,", pair)
+        _against(f"Plan {name}", f"plan {plans['tuned']}, which made the tuned model", pair)
         for name, pair in plans["to_tuned"].items()
     ]
 

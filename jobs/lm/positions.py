@@ -3,6 +3,7 @@
 from transformers import PretrainedConfig
 
 from sftjobs.errors import DataError
+from sftjobs.plan.positions import beyond
 
 
 def context_length(config: PretrainedConfig) -> int | None:
@@ -18,9 +19,6 @@ def check_positions(config: PretrainedConfig, longest: int, virtual: int = 0) ->
     training; one with rotary positions would go on, with positions that it never saw.
     """
     limit = context_length(config)
-    if limit is not None and longest + virtual > limit:
-        more = f" and {virtual} virtual ones before it" if virtual else ""
-        raise DataError(
-            f"the longest example has {longest} tokens{more}, the model has positions for {limit}: "
-            f"set data.max_tokens to at most {limit - virtual}"
-        )
+    problem = None if limit is None else beyond(longest, virtual, limit)
+    if problem is not None:
+        raise DataError(problem)

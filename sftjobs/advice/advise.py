@@ -47,11 +47,14 @@ class Run:
     micro_batch: int
     global_batch: int
     epochs: float
+    """Passes over all examples, in the mean of the tasks."""
     gpus: int
     """On all nodes; 0: CPU."""
     nodes: int
     threads: int
     """CPU threads on all nodes."""
+    ranks: int = 1
+    """On all nodes; with GPUs as many as there are of these."""
     rank: int = 16
     target: Literal["all-linear", "attention"] = "all-linear"
     rates: Mapping[str, float] | None = None
@@ -112,9 +115,9 @@ def _batch(data: Data, run: Run, micro: int) -> Iterator[Advice]:
     reason = (
         f"the power of two below the square root of {data.examples:,}, at most 256: enough steps, with little noise"
     )
-    ranks = run.gpus or 1
+    ranks, what = (run.gpus, "GPUs") if run.gpus else (run.ranks, "ranks")
     if ranks > batch:
-        reason += f"; {ranks:,} GPUs make it {ranks:,} at least, which leaves few steps: use fewer GPUs"
+        reason += f"; {ranks:,} {what} make it {ranks:,} at least, which leaves few steps: use fewer {what}"
     yield Advice("train.global_batch_size", str(batch), reason, "recipes: 64 (Llama 2) to 512 (DEITA)")
     size = min(micro, batch)
     yield Advice("train.micro_batch_size", str(size), "of about 4,096 tokens, and what fits in memory", "docs/train.md")

@@ -53,8 +53,10 @@ def command(file: Path, show: int, resolved: bool, cluster_file: Path | None, fo
     planned = plan_loaded(loaded, open_store(store_spec(loaded.spec), loaded.folder))
     with progress.status("reading the data"):
         answer = _ask(planned, show)
+    folder = _model_folder(planned)
+    answer["problems"] += _beyond_positions(planned, answer["tables"], folder)
     answer["lint"] = _lint(loaded, answer.pop("facts", None))
-    rows, notes = training_advice(planned, answer["tables"], _model_folder(planned), cluster)
+    rows, notes = training_advice(planned, answer["tables"], folder, cluster)
     answer["training"] = rows
     answer["notes"] += notes
     if form == "json":
@@ -82,6 +84,21 @@ def _lint(loaded: "Loaded", facts: dict[str, Any] | None) -> list[dict[str, Any]
         facts["collisions"] = tuple(Collision(**one) for one in facts["collisions"])
         found += lint_data(prompt, Facts(**facts), loaded.prompt_source)
     return [{**one.as_json(), "text": str(one)} for one in found]
+
+
+def _beyond_positions(planned: "Planned", tables: dict[str, Any], folder: str | None) -> list[dict[str, Any]]:
+    """What the train stage would say before its first step, as far as it is known: examples longer than the model."""
+    from sftjobs.plan.positions import beyond, context_in
+    from sftjobs.spec.train import PROMPT_LEARNING
+
+    tokens, train = tables.get("tokens"), planned.spec.train
+    limit = context_in(Path(folder)) if folder is not None else None
+    if not tokens or limit is None or tokens["too_long"]:
+        return []  # how long those are that are left is not known then
+    virtual = train.prompt_learning.virtual_tokens if train.method in PROMPT_LEARNING else 0
+    message = beyond(tokens["max"], virtual, limit)
+    place = {"kind": "model", "file": "model", "line": None, "column": None}
+    return [{**place, "message": message}] if message else []
 
 
 def _ask(planned: "Planned", show: int) -> dict[str, Any]:

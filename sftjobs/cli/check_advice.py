@@ -10,9 +10,11 @@ from sftjobs.advice.advise import Data, Price, Run, advise
 from sftjobs.advice.placing import Cluster
 from sftjobs.advice.shape import ModelShape
 from sftjobs.cli.output import table
-from sftjobs.plan.configs import DataCounts, TaskCounts
+from sftjobs.plan.arithmetic import optimizer_steps
+from sftjobs.plan.configs import DataCounts, TaskCounts, TrainConfig
 from sftjobs.plan.decide_train import LEARNING_RATE, decide_train
 from sftjobs.plan.estimate import counted
+from sftjobs.plan.sampler import Mixture
 
 if TYPE_CHECKING:
     from sftjobs.cli.context import Planned
@@ -41,7 +43,7 @@ def training_advice(
     shape = _shape(folder, notes)
     decided, _, _ = decide_train(*_train_node(planned), _counts(data))
     gpu = cluster.gpu
-    run = _run(planned, decided.model_dump())
+    run = _run(planned, decided, data)
     there = gpu.cluster() if gpu else None
     if gpu is None and run.gpus:
         notes.append("memory and time on GPUs are not known: give --cluster with a cluster.yaml that has a block gpu")
@@ -110,22 +112,37 @@ def _train_node(planned: "Planned") -> tuple[dict[str, Any], Any]:
     return node.config, node.resources
 
 
-def _run(planned: "Planned", decided: dict[str, Any]) -> Run:
-    train, resources = planned.spec.train, planned.plan.stage("train").resources
-    lora = train.lora
+def _run(planned: "Planned", decided: TrainConfig, data: Data) -> Run:
+    lora, resources = planned.spec.train.lora, planned.plan.stage("train").resources
+    global_batch = decided.micro_batch_size * decided.gradient_accumulation_steps * decided.world_size
     return Run(
-        method=decided["method"],
-        precision=decided["precision"],
-        micro_batch=decided["micro_batch_size"],
-        global_batch=decided["micro_batch_size"] * decided["gradient_accumulation_steps"] * decided["world_size"],
-        epochs=train.epochs,
+        method=decided.method,
+        precision=decided.precision,
+        micro_batch=decided.micro_batch_size,
+        global_batch=global_batch,
+        epochs=_passes(decided, data, global_batch),
         gpus=resources.gpus_per_node * resources.nodes,
         nodes=resources.nodes,
         threads=resources.threads_per_process * resources.world_size,
+        ranks=resources.world_size,
         rank=lora.rank,
         target=lora.target,
         rates={str(name): rate for name, rate in LEARNING_RATE.items()},
     )
+
+
+def _passes(decided: TrainConfig, data: Data, global_batch: int) -> float:
+    """Over all examples, in the mean: tasks have epochs of their own, and `max_steps` ends them early."""
+    drawn = [sum(epoch.values()) for epoch in Mixture.of(decided.mixture).draws(data.tasks)]
+    steps = optimizer_steps(drawn, global_batch)
+    return sum(drawn) / data.examples * decided.steps / max(1, steps)
+
+
+def _epochs(planned: "Planned") -> str:
+    """Of the tasks that set their own, and of the others."""
+    usual, tasks = planned.spec.train.epochs, planned.spec.data.tasks
+    own = [f"{name} {task.epochs:g}" for name, task in tasks.items() if task.epochs not in (None, usual)]
+    return ", ".join([f"{usual:g}"] * (len(own) < len(tasks)) + own)
 
 
 def _this_run(planned: "Planned", run: Run, rate: float) -> dict[str, str]:
@@ -133,7 +150,7 @@ def _this_run(planned: "Planned", run: Run, rate: float) -> dict[str, str]:
     return {
         "train.method": run.method,
         "train.learning_rate": f"{rate:g}",
-        "train.epochs": f"{run.epochs:g}",
+        "train.epochs": _epochs(planned),
         "train.global_batch_size": str(run.global_batch),
         "train.micro_batch_size": str(run.micro_batch),
         "train.precision": run.precision,

@@ -47,7 +47,8 @@ def command(
         shown.add_row(reason, f"{len(entries):,}", size(sum(e.size for e in entries)))
     out = console()
     if not sweep.found:
-        out.print("nothing to delete")
+        younger = f"; what is younger than {grace:g} hours stays (--grace)" if grace else ""
+        out.print(f"nothing to delete{younger}")
         return
     out.print(shown)
     total = f"{sweep.objects:,} objects, {size(sweep.size)}"

@@ -39,9 +39,10 @@ class RunProgress:
         self._detail: dict[str, str] = {}
         self._summaries: dict[str, str] = {}
         self._pending_since: dict[str, float] = {}
-        self._heartbeats: dict[str, Heartbeat | None] = {}
+        self._heartbeats: dict[tuple[str, int], Heartbeat | None] = {}
         self._read_at = 0.0
         self._began: dict[str, float] = {}
+        self._attempt_began: dict[tuple[str, int], float] = {}
 
     def __enter__(self) -> "RunProgress":
         if self._is_live:
@@ -98,9 +99,10 @@ class RunProgress:
             if view.open is None or view.committed:
                 continue
             try:
-                self._heartbeats[name] = read_heartbeat(self._store, self._run_id, name, view.open.number)
+                beat = read_heartbeat(self._store, self._run_id, name, view.open.number)
             except StoreError:
                 continue  # the controller says so if it lasts
+            self._heartbeats[name, view.open.number] = beat
 
     def _row(self, name: str, seen: Observed) -> tuple[str, str]:
         view = seen.stages[name]
@@ -110,13 +112,12 @@ class RunProgress:
             began = self._began.get(name)
             return "done", f"in {duration(time.monotonic() - began)}" if began is not None else ""
         if view.open is not None:
-            self._began.setdefault(name, time.monotonic())
-            beat = self._heartbeats.get(name)
-            attempt = (
-                f"attempt {view.open.number + 1}, " if view.open.number > seen.session.attempts.get(name, 0) else ""
-            )
-            since = duration(time.monotonic() - self._began[name])
-            why = self._why_waiting(name, seen.jobs.get((name, view.open.number)))
+            number, now = view.open.number, time.monotonic()
+            self._began.setdefault(name, now)
+            beat = self._heartbeats.get((name, number))
+            attempt = f"attempt {number}, " if number > seen.session.attempts.get(name, 0) else ""
+            since = duration(now - self._attempt_began.setdefault((name, number), now))
+            why = self._why_waiting(name, seen.jobs.get((name, number)))
             if why:
                 return "waiting", attempt + why
             return "running", attempt + (describe(beat, since) if beat is not None else "starting")
@@ -146,8 +147,13 @@ def _summary(view: StageView) -> str:
 
 
 def describe(beat: Heartbeat, since: str) -> str:
-    """`train 34/49 steps, loss 0.213, 1,250 tokens/s, 1 min 10 s to go`; before the first step `loading, for 8 s`."""
-    if beat.state != "running" or beat.step is None:
+    """`train 34/49 steps, loss 0.213, 1,250 tokens/s, 1 min 10 s to go`; before the first step `loading, for 8 s`.
+
+    At the end `saving: asked to stop`, `uploading: 12.0 MiB`; `since` is the time of the whole attempt.
+    """
+    if beat.state not in ("fetching", "running"):
+        return f"{beat.state}: {beat.message}" if beat.message else beat.state
+    if beat.state == "fetching" or beat.step is None:
         what = beat.phase or beat.message or ("loading" if beat.state == "running" else beat.state)
         return f"{what}, for {since}"
     parts = [f"{beat.phase} {beat.step:,}" + (f"/{beat.total:,}" if beat.total else "") + f" {beat.unit}"]

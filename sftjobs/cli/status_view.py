@@ -63,7 +63,9 @@ def _rendered(look: Look) -> list[RenderableType]:
         lines.append("the run is not in the store yet")
     else:
         by = f", controlled by {state.controller}" if state.controller else ""
-        lines.append(f"run {state.run_id}: {state.state}{by}")
+        alone = state.state == "interrupted" and state.owner.backend == "process"
+        way_on = f"; its controller is gone, `sftjobs resume {state.run_id}` goes on with it" if alone else ""
+        lines.append(f"run {state.run_id}: {state.state}{by}{way_on}")
     if look.controller_pod:
         lines.append(f"controller: {look.controller_pod}")
     if look.trouble:
@@ -96,6 +98,7 @@ def _spent(stage: StageState) -> str:
 
 
 def _detail(stage: StageState) -> str:
-    beating = stage.heartbeat is not None and stage.state == "running"
-    detail = describe(stage.heartbeat, _spent(stage)) if beating and stage.heartbeat else stage.message
-    return detail.partition("\n")[0]
+    if stage.heartbeat is None or stage.state != "running":
+        return stage.message.partition("\n")[0]
+    began = stage.attempt_started
+    return describe(stage.heartbeat, duration(time.time() - began if began else 0.0)).partition("\n")[0]

@@ -58,6 +58,8 @@ class StageState(Document):
     started: float | None = None
     finished: float | None = None
     """Unix time of the first start and of the last end, of attempts of this session."""
+    attempt_started: float | None = None
+    """Unix time at which the running attempt began."""
 
 
 class RunState(Document):
@@ -169,8 +171,14 @@ def _stage(
         message=message,
         heartbeat=heartbeat,
         started=min(starts, default=None),
-        finished=max(ends, default=None) if view.open is None else None,
+        finished=max(ends, default=None) if view.open is None else _last_word(view, heartbeat),
+        attempt_started=view.open.intent.created if view.open is not None else None,
     )
+
+
+def _last_word(view: StageView, heartbeat: Heartbeat | None) -> float | None:
+    """When an attempt ended whose result nobody has recorded: without a controller, or a moment before it looks."""
+    return heartbeat.t if view.committed and heartbeat is not None else None
 
 
 def _why_waiting(

@@ -61,8 +61,10 @@ def combinations(written: Written) -> Problems:
         yield written.run.problem((*WHERE, "offload"), message + "set stage: 3, or use optimizer")
     ranks = resources.nodes * (resources.processes_per_node or max(1, resources.gpus_per_node))
     if ranks == 1 and offload == "none":
-        message = f"{stage} has no effect with one rank: there is nobody to share with; remove train.zero, or set "
-        yield written.run.problem((*WHERE, "stage"), message + "resources.train.gpus_per_node or nodes")
+        message = f"{stage} has no effect with one rank: there is nobody to share with; remove train.zero, set "
+        more = "nodes or gpus_per_node" if resources.gpus_per_node else "nodes, gpus_per_node or processes_per_node"
+        way_out = f"resources.train.{more}, or keep the optimizer in the memory of the CPU (offload: optimizer)"
+        yield written.run.problem((*WHERE, "stage"), message + way_out)
 
 
 def overrides(written: Written) -> Problems:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from sftjobs.names import Exit
-from tests.support.cli_run import CliRun
+from tests.support.cli_run import CliRun, records
 
 CLUSTER = "gpu: {name: A100-80GB, per_node: 8, nodes: 2, price_per_hour: 1.8, currency: EUR}\n"
 QWEN = {
@@ -41,6 +41,49 @@ def test_check_advises_for_the_gpus_of_the_cluster(sft: CliRun) -> None:
 def test_check_on_a_cpu_says_what_its_time_is_based_on(sft: CliRun) -> None:
     with_sizes(sft)
     assert "measured with SmolLM2-135M" in advice(sft)["time"]["reason"]
+
+
+def test_what_the_run_has_counts_the_epochs_of_each_task_and_max_steps(sft: CliRun) -> None:
+    with_sizes(sft)
+    run = sft.folder / "run.yaml"
+    one = run.read_text("utf-8")
+
+    def found(old: str, new: str) -> tuple[str, str]:
+        run.write_text(one.replace(old, new), "utf-8")
+        rows = advice(sft)
+        return rows["train.epochs"]["this_run"], rows["time"]["value"]
+
+    sft.write("other.jsonl", records(8, start=200))
+    path = "train.jsonl"
+    assert found("", "") == ("1", "below 1 min")
+    said, passes = found(f"{path}}}", f"{path}, epochs: 400}}")
+    assert said == "tickets 400"
+    assert found("epochs: 1}", "epochs: 400}") == ("400", passes)
+    assert found("epochs: 1}", "epochs: 400, max_steps: 1}") == ("400", "below 1 min")
+    assert found(f"{path}}}", f"{path}, epochs: 400}}\n    more: {{path: other.jsonl}}")[0] == "1, tickets 400"
+
+
+def test_check_says_that_ranks_on_cpus_are_more_than_a_step_needs(sft: CliRun) -> None:
+    with_sizes(sft)
+    run = sft.folder / "run.yaml"
+    text = run.read_text("utf-8").replace("micro_batch_size: 4, global_batch_size: 8, ", "")
+    run.write_text(text + "resources: {train: {nodes: 500, processes_per_node: 2}}\n", "utf-8")
+    row = advice(sft)["train.global_batch_size"]
+    assert row["this_run"] == "1000"
+    assert row["reason"].endswith("; 1,000 ranks make it 1,000 at least, which leaves few steps: use fewer ranks")
+
+
+def test_check_refuses_examples_and_virtual_tokens_that_the_model_has_no_positions_for(sft: CliRun) -> None:
+    run = sft.folder / "run.yaml"
+    settings = "micro_batch_size: 4, global_batch_size: 8, epochs: 1, method: prompt_tuning"
+    text = run.read_text("utf-8").replace("micro_batch_size: 4, global_batch_size: 8, epochs: 1", settings)
+    run.write_text(text, "utf-8")
+    assert sft("check").code == 0
+    run.write_text(text.replace("prompt_tuning", "prompt_tuning, prompt_learning: {virtual_tokens: 511}"), "utf-8")
+    answer = sft("check")
+    assert answer.code == Exit.BAD_CONFIG
+    assert "model: the longest example has " in answer.out
+    assert "and 511 virtual ones before it, the model has positions for 512: set train.prompt_learning." in answer.out
 
 
 def test_check_says_what_it_does_not_know(sft: CliRun) -> None:

@@ -48,6 +48,8 @@ def test_json_on_success(sft: CliRun) -> None:
     assert [stage["stage"] for stage in sft("explain", "-o", "json").json()] == [s["stage"] for s in plan["stages"]]
     assert sft("ls", "-o", "json").json() == []
     assert sft("gc", "-o", "json").json() == {"bytes": 0, "deleted": False, "found": {}, "objects": 0}
+    assert sft("gc").out == "nothing to delete; what is younger than 24 hours stays (--grace)\n"
+    assert sft("gc", "--grace", "0").out == "nothing to delete\n"
     check = sft("check", "-o", "json").json()
     assert check["problems"] == []
     assert len(check["rendered"]) == 3

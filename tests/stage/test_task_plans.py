@@ -94,7 +94,7 @@ def test_transfer_is_the_score_of_a_task_after_training_on_another_minus_the_bas
 
 
 def test_the_conclusion_names_plans_and_a_run_without_plans_has_none(found: dict[str, Any], answered: Models) -> None:
-    assert "Plan dual_stage is worse than plan mixed, which made it," in found["conclusion"]
+    assert "Plan dual_stage is worse than plan mixed, which made the tuned model." in found["conclusion"]
     alone = compare_all({r: answered[r] for r in ACCURACY}, CONFIG.model_copy(update={"plans": []}))
     assert "plans" not in alone
     assert {**alone, "plans": found["plans"], "conclusion": found["conclusion"]} == found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sftjobs import names
-from sftjobs.attempts import Heartbeat
+from sftjobs.attempts import FailureClass, Heartbeat
 from sftjobs.canonical import readable
 from sftjobs.cli import progress as module
 from sftjobs.cli.progress import HEARTBEAT_EVERY_S, LINE_EVERY_S, WAITING_AFTER_S, RunProgress
@@ -29,19 +29,22 @@ class Bench:
     def monotonic(self) -> float:
         return self.now
 
-    def look(self, phase: str, after_s: float, detail: str = "") -> None:
+    def look(self, phase: str, after_s: float, detail: str = "", lost: int = 0) -> None:
+        """`lost`: attempts before the open one."""
         self.now += after_s
-        stage = view("a", None)
+        ended: list[FailureClass] = ["infrastructure"] * lost
+        stage = view("a", *ended, None)
         assert stage.plan is not None
         stage = replace(stage, plan=stage.plan.model_copy(update={"summary": "60 steps"}))
-        self.progress.on_tick(observed({"a": stage}, replace(job("a", 0, phase), detail=detail)))
+        self.progress.on_tick(observed({"a": stage}, replace(job("a", lost, phase), detail=detail)))
 
     def lines(self) -> list[str]:
         return [" ".join(line.split()) for line in self._said]
 
-    def beat(self, **fields: Any) -> None:
-        body = Heartbeat(t=NOW, state="running", phase="train", unit="steps", **fields).model_dump(mode="json")
-        self.store.put(names.heartbeat(RUN_ID, "a", 0, 0), readable(body))
+    def beat(self, attempt: int = 0, **fields: Any) -> None:
+        values = {"t": NOW, "state": "running", "phase": "train", "unit": "steps", **fields}
+        body = Heartbeat.model_validate(values).model_dump(mode="json")
+        self.store.put(names.heartbeat(RUN_ID, "a", attempt, 0), readable(body))
 
 
 @pytest.fixture
@@ -79,3 +82,25 @@ def test_a_stage_that_is_preempted_waits_again(at: Bench) -> None:
     at.look("pending", 1, "waiting for quota")
     at.look("pending", WAITING_AFTER_S, "waiting for quota")
     assert at.lines() == ["a running train 3/60 steps", "a 60 steps", "a waiting waiting for quota"]
+
+
+def test_another_attempt_has_its_own_number_time_and_heartbeat(at: Bench) -> None:
+    at.look("running", 0)
+    at.beat(step=3, total=60)
+    at.look("running", LINE_EVERY_S)
+    at.look("running", LINE_EVERY_S, lost=1)
+    at.beat(attempt=1, phase="loading")
+    at.look("running", LINE_EVERY_S, lost=1)
+    assert at.lines()[2:] == [
+        "a running train 3/60 steps",
+        "a running attempt 1, starting",
+        "a running attempt 1, loading, for 15 s",
+    ]
+
+
+def test_a_stage_that_is_asked_to_stop_says_that_it_saves(at: Bench) -> None:
+    """Its phase and its step are those of the training that was interrupted."""
+    for state, message in (("saving", "asked to stop"), ("uploading", "")):
+        at.beat(step=94, total=800, state=state, message=message)
+        at.look("running", LINE_EVERY_S)
+    assert at.lines() == ["a running saving: asked to stop", "a 60 steps", "a running uploading"]

@@ -11,6 +11,7 @@ from sftjobs import names
 from sftjobs.artifact.lease import Lease
 from sftjobs.attempts import Heartbeat
 from sftjobs.canonical import readable, sha256
+from sftjobs.cli.status_view import Look, StatusView
 from sftjobs.controller.status import STALLED_AFTER_S, RunState, StageState, run_state
 from sftjobs.errors import AlreadyExistsError, DataError, NotFoundError
 from sftjobs.plan.types import Commit, Manifest, RunPlan, StagePlan
@@ -236,10 +237,14 @@ def test_status_before_the_first_session(store: FolderStore) -> None:
     assert found.stages[1].key is None, "its key is known after stage a"
 
 
-def test_status_while_a_controller_works(store: FolderStore) -> None:
+def test_status_while_a_controller_works(store: FolderStore, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = add_run(store)
     begin_session(store, run_id, {}, [], NOW)
-    assert state(store, run_id).state == "interrupted"
+    found = state(store, run_id)
+    assert found.state == "interrupted"
+    StatusView("text", watch=False).show(Look(found))
+    (way_on,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ")]
+    assert way_on.endswith(f"interrupted; its controller is gone, `sftjobs resume {run_id}` goes on with it")
     with Lease(store, names.run_lease(run_id), what="controller"):
         found = state(store, run_id)
     assert found.state == "running"
@@ -305,6 +310,24 @@ def test_status_after_a_failure(store: FolderStore) -> None:
     assert found.stages[0].attempts == 2
 
 
+def test_status_of_a_second_attempt_counts_from_its_own_start(
+    store: FolderStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = add_run(store)
+    begin_session(store, run_id, {}, [], NOW)
+    open_attempt(store, run_id)
+    write_result(store, run_id, "a", result(0, "infrastructure", message="killed"))
+    again = intent("a", 1).model_copy(update={"run_id": run_id, "created": NOW + 300})
+    write_intent(store, again)
+    beat = Heartbeat(t=NOW + 315, state="running", phase="loading")
+    store.put(names.heartbeat(run_id, "a", 1, 0), readable(beat.model_dump(mode="json")))
+    monkeypatch.setattr(time, "time", lambda: NOW + 320)
+    StatusView("text", watch=False).show(Look(state(store, run_id, now=NOW + 320)))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("a ")]
+    assert line.split("  ")[-1].strip() == "loading, for 20 s"
+    assert "5 min 20 s" in line, "of the stage"
+
+
 def test_status_of_a_cancelled_run(store: FolderStore) -> None:
     run_id = add_run(store)
     begin_session(store, run_id, {}, [], NOW)
@@ -324,6 +347,20 @@ def test_status_tells_a_cache_hit_from_own_work(store: FolderStore) -> None:
     write_result(store, own, "a", result(0, "committed", finished=NOW + 5))
     found = stage(store, own)
     assert (found.state, found.started, found.finished) == ("succeeded", NOW, NOW + 5)
+
+
+def test_the_time_of_a_stage_that_was_committed_without_a_controller_ends_with_its_last_heartbeat(
+    store: FolderStore,
+) -> None:
+    run_id = add_run(store)
+    begin_session(store, run_id, {}, [], NOW)
+    open_attempt(store, run_id)
+    beat = Heartbeat(t=NOW + 40, state="done")
+    store.put(names.heartbeat(run_id, "a", 0, 0), readable(beat.model_dump(mode="json")))
+    assert stage(store, run_id, now=NOW + 50).finished is None
+    commit(store, first_stage(read_plan(store, run_id)))
+    found = stage(store, run_id, now=NOW + 3600)
+    assert (found.state, found.started, found.finished) == ("succeeded", NOW, NOW + 40)
 
 
 def test_status_of_a_stage_that_somebody_else_works_on(store: FolderStore) -> None:

@@ -44,6 +44,26 @@ def test_with_a_model_it_loads(tmp_path: Path, model: str) -> None:
     assert loaded.spec.name == "t"
 
 
+@pytest.mark.parametrize("folder", ["new", "deep/new", "link", "."])
+def test_a_model_beside_the_new_folder_is_found_from_run_yaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    gguf(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    scaffold.create(Path(folder), "t", model="./model.gguf")
+    path = load(Path(folder) / "run.yaml").spec.model.path  # type: ignore[union-attr]
+    assert (Path(folder).resolve() / path).resolve() == tmp_path / "model.gguf"
+    assert Path(path).is_absolute() == (folder == "link")
+
+
+def test_an_absolute_model_is_written_as_it_is(tmp_path: Path) -> None:
+    model = gguf(tmp_path)
+    scaffold.create(tmp_path / "new", "t", model=str(model))
+    assert f"model: {model} " in (tmp_path / "new" / "run.yaml").read_text(encoding="utf-8")
+
+
 def test_editors_find_the_schemas(tmp_path: Path) -> None:
     for path in scaffold.create(tmp_path, "t"):
         if path.suffix == ".yaml":

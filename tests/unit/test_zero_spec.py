@@ -82,10 +82,15 @@ def test_accepted(run: RunFolder, text: str) -> None:
     assert run.with_more(f"train: {{zero: {text}}}\n{GPUS}\n") == []
 
 
-def test_one_rank_has_nobody_to_share_with(run: RunFolder) -> None:
-    assert run.with_more("train: {zero: {stage: 2}}\n") == [
+@pytest.mark.parametrize(
+    ("resources", "more"),
+    [("", "nodes, gpus_per_node or processes_per_node"), ("{train: {gpus_per_node: 1}}", "nodes or gpus_per_node")],
+)
+def test_one_rank_has_nobody_to_share_with(run: RunFolder, resources: str, more: str) -> None:
+    written = f"resources: {resources}\n" if resources else ""
+    assert run.with_more(f"train: {{zero: {{stage: 2}}}}\n{written}") == [
         "run.yaml:8: train.zero.stage: 2 has no effect with one rank: there is nobody to share with; remove "
-        "train.zero, or set resources.train.gpus_per_node or nodes"
+        f"train.zero, set resources.train.{more}, or keep the optimizer in the memory of the CPU (offload: optimizer)"
     ]
 
 

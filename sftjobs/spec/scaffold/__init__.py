@@ -1,6 +1,7 @@
 """What `sftjobs init NAME` writes: a run that can be checked at once, with sample data to replace."""
 
 import json
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -35,11 +36,12 @@ First name the base model in run.yaml (`model:`). Then:
 def create(target: Path, name: str, model: str | None = None) -> list[Path]:
     """Write the files of a new run into the folder `target`, and return them.
 
+    A `model` that is there as seen from the current folder is written as seen from `target`.
     Raises SpecError, before anything is written, if `name` cannot name a run or a file is there already.
     """
     if not names.is_run_name(name):
         raise SpecError([Problem("init", None, "", f"'{name}' cannot name a run: {names.RUN_NAME_RULE}")])
-    files = {target / relative: text for relative, text in contents(name, model).items()}
+    files = {target / relative: text for relative, text in contents(name, _from(target, model)).items()}
     _refuse_existing(target, list(files))
     written: list[Path] = []
     try:
@@ -71,6 +73,15 @@ def contents(name: str, model: str | None = None) -> dict[str, str]:
         ".schema/run.schema.json": schema.run_schema(),
         ".schema/prompt.schema.json": schema.prompt_schema(),
     }
+
+
+def _from(target: Path, model: str | None) -> str | None:
+    """A path on the command line is from the current folder, one in run.yaml from the folder of run.yaml."""
+    if model is None or "://" in model or Path(model).is_absolute() or not Path(model).exists():
+        return model
+    if target.resolve() != target.absolute():
+        return str(Path(model).absolute())  # `..` leads elsewhere from the other end of a link
+    return os.path.relpath(model, target)
 
 
 def _refuse_existing(target: Path, files: list[Path]) -> None:
