@@ -47,7 +47,7 @@ def test_the_run_yaml_of_the_readme_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", sorted((ROOT / "examples").glob("[iz]*/*.yaml")), ids=lambda file: f"{file.parent.name}/{file.stem}"
+    "file", sorted((ROOT / "examples").glob("[!c]*/*.yaml")), ids=lambda file: f"{file.parent.name}/{file.stem}"
 )
 def test_examples_load(file: Path) -> None:
     assert load(file, check_files=False).spec.name

@@ -1,4 +1,4 @@
-"""The data of examples/zh-service is what its README says, and fits its prompt files."""
+"""The data of examples are what their READMEs say, and fit their prompt files."""
 
 import csv
 import json
@@ -12,8 +12,10 @@ import pytest
 from sftjobs.spec.load import load
 from sftjobs.spec.prompt import PromptSpec
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "zh-service"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLE = EXAMPLES / "zh-service"
 DATA = EXAMPLE / "data"
+DEPARTMENTS = EXAMPLES / "departments"
 ROUTING = ("topics.jsonl", "keywords.csv", "held_out.jsonl")
 FILES = (*ROUTING, "answers.jsonl", "general.jsonl")
 
@@ -77,3 +79,21 @@ def test_files_are_small_and_have_their_licences() -> None:
 
 def test_the_run_with_free_answers_loads() -> None:
     assert load(EXAMPLE / "answers.yaml", check_files=False).spec.data.held_out.fraction
+
+
+def test_departments_have_labels_of_their_own_and_every_one_is_held_out() -> None:
+    prompt = load(DEPARTMENTS / "run.yaml", check_files=False).spec.prompt
+    assert isinstance(prompt, PromptSpec)
+    readme = (DEPARTMENTS / "data" / "README.md").read_text("utf-8")
+    seen: list[str] = []
+    for department in ("banking", "travel", "auto"):
+        labels: list[list[str]] = []
+        for name, each in ((department, 12), (f"{department}_held_out", 8)):
+            lines = (DEPARTMENTS / "data" / f"{name}.jsonl").read_text("utf-8").splitlines()
+            counts = Counter(json.loads(line)["label"] for line in lines)
+            assert set(counts.values()) == {each}
+            assert f"| `{name}.jsonl` | {len(lines)}: {each} of each" in readme
+            labels.append(sorted(counts))
+        assert labels[0] == labels[1]
+        seen += labels[0]
+    assert sorted(seen) == sorted(prompt.labels), "no label belongs to two departments"
