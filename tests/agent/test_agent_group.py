@@ -1,4 +1,7 @@
-"""Several nodes: two agents with two ranks each find each other, save together, stop together, fail together."""
+"""Several nodes: two agents with two ranks each find each other, save together, stop together, fail together.
+
+SFTJOBS_SLOW_TESTS=1 makes a late node a minute late.
+"""
 
 import ctypes
 import os
@@ -19,16 +22,20 @@ from sftjobs.names import Exit
 from sftjobs.plan.types import StagePlan
 from tests.support.agent_groups import (
     GROUP,
+    LATE_NAME,
     all_there,
     both,
     codes,
     go_on,
+    late_name,
     planned,
     steps,
     undisturbed_digest,
     waiting,
 )
 from tests.support.agent_runner import AgentBench, RunningAgent, handles_term, until
+
+LATE_S = 60.0 if os.environ.get("SFTJOBS_SLOW_TESTS") == "1" else 1.0
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +126,21 @@ def test_a_killed_node_ends_the_other_at_once(bench: AgentBench, tmp_path: Path,
     go_on(bench, plan, undisturbed, 4)
 
 
+@pytest.mark.parametrize(("point", "committed"), [("after-manifest", False), ("after-commit", True)])
+def test_no_node_ends_well_before_it_knows_of_the_commit(
+    bench: AgentBench, undisturbed: str, point: str, committed: bool
+) -> None:
+    """All ranks have ended well, and node 0 is killed before it says that their work is committed."""
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra={0: {names.ENV_CRASH_AT: point}})
+    assert codes(agents) == [-signal.SIGKILL, Exit.INFRASTRUCTURE]
+    assert "node 0 is gone: its connection was closed" in agents[1].termination.message
+    assert (bench.manifest(plan) is not None) is committed
+    bench.store.delete(names.stage_prefix(plan.kind, plan.key) + names.LEASE)  # its holder was killed
+    assert codes(bench.start_group(plan, attempt=1)) == [0, 0]
+    assert bench.digest(plan) == undisturbed
+
+
 def test_a_node_that_is_cut_off(bench: AgentBench, tmp_path: Path) -> None:
     """Both sides live, but their connection is gone: nobody can save together any more."""
     plan = planned(bench)
@@ -147,10 +169,10 @@ def _shut_down(pid: int, fd: int) -> None:
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_a_node_may_come_late(bench: AgentBench, undisturbed: str, late: int) -> None:
-    plan = planned(bench)
+    plan = planned(bench, group_wait_s=60 + round(LATE_S))
     first = bench.start_node(plan, 1 - late)
     until(lambda: "trying again" in first.text or names.CLAIM in "".join(_keys(bench)), "the first one to wait")
-    time.sleep(1.0)
+    time.sleep(LATE_S)
     second = bench.start_node(plan, late)
     assert codes([first, second]) == [0, 0]
     assert bench.digest(plan) == undisturbed
@@ -160,9 +182,23 @@ def _keys(bench: AgentBench) -> list[str]:
     return [entry.key for entry in bench.store.list("stages/")]
 
 
-def test_the_name_of_node_0_may_come_late(bench: AgentBench) -> None:
+def test_the_name_of_node_0_may_come_late(bench: AgentBench, tmp_path: Path, undisturbed: str) -> None:
+    """A resolver may know the name of a pod later than the pod listens, for agents and for ranks."""
+    plan = planned(bench)
+    leader = bench.start_node(plan, 0)
+    port = bench.ports[0]
+    until(lambda: _answers(port), "node 0 to listen")
+    name = late_name(tmp_path, known := tmp_path / "known")
+    peer = bench.start_node(plan, 1, extra={**name, names.ENV_LEADER: f"{LATE_NAME}:{port}"})
+    until(lambda: f"node 0 at {LATE_NAME}:{port}: [Errno -2]" in peer.text, "the name to be asked for in vain")
+    known.touch()
+    assert codes([leader, peer]) == [0, 0]
+    assert bench.digest(plan) == undisturbed
+
+
+def test_the_name_of_node_0_may_never_come(bench: AgentBench) -> None:
     plan = planned(bench, group_wait_s=3)
-    agent = bench.start_node(plan, 1, extra={names.ENV_LEADER: "demo-train-a0-0.nowhere.invalid:29400"})
+    agent = bench.start_node(plan, 1, extra={names.ENV_LEADER: f"{LATE_NAME}:29400"})
     assert agent.wait() == Exit.INFRASTRUCTURE
     assert "node 0 did not answer within 3 s (limits.group_wait_s)" in agent.termination.message
 
