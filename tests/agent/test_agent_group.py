@@ -20,6 +20,7 @@ from sftjobs.agent.group.messages import Finished, Hello, encode
 from sftjobs.errors import NotFoundError
 from sftjobs.names import Exit
 from sftjobs.plan.types import StagePlan
+from sftjobs.runs import read_events
 from tests.support.agent_groups import (
     GROUP,
     LATE_NAME,
@@ -33,7 +34,7 @@ from tests.support.agent_groups import (
     undisturbed_digest,
     waiting,
 )
-from tests.support.agent_runner import AgentBench, RunningAgent, handles_term, until
+from tests.support.agent_runner import RUN_ID, AgentBench, RunningAgent, handles_term, until
 
 LATE_S = 60.0 if os.environ.get("SFTJOBS_SLOW_TESTS") == "1" else 1.0
 
@@ -141,11 +142,11 @@ def test_no_node_ends_well_before_it_knows_of_the_commit(
     assert bench.digest(plan) == undisturbed
 
 
-def test_a_node_that_is_cut_off(bench: AgentBench, tmp_path: Path) -> None:
+def test_a_node_that_is_cut_off(bench: AgentBench, tmp_path: Path, undisturbed: str) -> None:
     """Both sides live, but their connection is gone: nobody can save together any more."""
     plan = planned(bench)
     agents = bench.start_group(plan, extra=both(waiting(tmp_path, 5)))
-    until(lambda: all_there(tmp_path), "step 5")
+    until(lambda: all_there(tmp_path) and steps(bench, plan)[:1] == [4], "the checkpoint of step 4")
     agent = psutil.Process(agents[1].process.pid)
     pid = agent.pid
     mine = [one for one in agent.net_connections("tcp") if one.raddr and one.raddr.port == bench.ports[0]]
@@ -154,6 +155,7 @@ def test_a_node_that_is_cut_off(bench: AgentBench, tmp_path: Path) -> None:
     assert codes(agents) == [Exit.INFRASTRUCTURE, Exit.INFRASTRUCTURE]
     assert "node 1 is gone" in agents[0].termination.message
     assert "node 0 is gone" in agents[1].termination.message
+    go_on(bench, plan, undisturbed, 4)
 
 
 def _shut_down(pid: int, fd: int) -> None:
@@ -254,6 +256,8 @@ def test_a_damaged_part_of_one_node_makes_all_go_back(bench: AgentBench, tmp_pat
     go_on(bench, plan, undisturbed, 4)
     said = "checkpoint of step 5 is skipped, another one will be used: node 1: "
     assert said in bench.log(plan, attempt=1)
+    ((_, event),) = read_events(bench.store, RUN_ID)
+    assert event.kind == "checkpoint-skipped" and event.fields["reason"].startswith("node 1: ")
 
 
 def noticed(bench: AgentBench, plan: StagePlan) -> str:
