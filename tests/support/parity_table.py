@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import get_args
 
-from tests.support.dist_cases import EVERY, Trained, Variant, World, train_all
+from sftjobs.spec.train import MethodName
+from tests.support.dist_cases import ENGINES, EVERY, Trained, Variant, World, train_all
 from tests.support.parity import Distance, distance
 from tests.support.program_runner import REPOSITORY
 
@@ -20,8 +22,8 @@ def rows(world: World, trained: Trained) -> Iterator[str]:
     """A row for each engine and method with the largest difference over its variants."""
     yield "| method | engine | ranks x micro batch x accumulation, layout | loss | gradient norm | weights |\n"
     yield "|---|---|---|---|---|---|\n"
-    order = list(dict.fromkeys((one.method, one.engine) for one in EVERY))
-    by_engine = sorted(EVERY, key=lambda one: order.index((one.method, one.engine)))
+    methods, engines = get_args(MethodName), list(ENGINES)
+    by_engine = sorted(EVERY, key=lambda one: (methods.index(one.method), engines.index(one.engine)))
     for (method, engine), group in groupby(by_engine, key=lambda one: (one.method, one.engine)):
         members = list(group)
         apart = [
