@@ -9,9 +9,9 @@ import errno
 import gc
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from jobs.lm.prefix import Layouts
 from jobs.train.examples import TrainingSet
 from jobs.train.model import parameter_counts, weight_bytes
 from jobs.train.trainer import SftTrainer
+from sftjobs.advice.gpus import USABLE
 from sftjobs.advice.memory import Training, parts, total
 from sftjobs.advice.need import training
 from sftjobs.advice.shape import ModelShape
@@ -46,6 +47,17 @@ _SIGNS = (
     "cannot allocate memory",
     "cublas_status_alloc_failed",
 )
+MOST_CHANGES = 3
+
+
+@dataclass(frozen=True)
+class Change:
+    """Of a setting, so that a training needs less."""
+
+    what: str
+    apply: Callable[[Training], Training] = lambda case: case
+    micro_batch: int | None = None
+    max_tokens: int | None = None
 
 
 class Memory:
@@ -110,11 +122,9 @@ class Memory:
                 f"out of memory while the model was opened ({first}); {peak}, its files have {weights / GIB:.2f} GiB. "
                 f"{self._more(2 * weights)}"
             )
-        changes = self._changes()
-        listed = "; ".join(f"{what} (about {saved / GIB:.2g} GiB less)" for what, saved in changes)
         return (
             f"out of memory{self._place()} ({first}). Estimated: {self._breakdown(self._case)}; {peak}. "
-            f"What needs less: {listed + '; or ' if listed else ''}{self._more(total(self._case))}"
+            f"What needs less: {self._ways_out(self._case)}{self._more(total(self._case))}"
         )
 
     def _place(self) -> str:
@@ -135,31 +145,73 @@ class Memory:
             f"({case.encoded:,} tokens, {case.scored:,} with logits)"
         )
 
-    def _changes(self) -> list[tuple[str, int]]:
-        """At most three, the one that saves most first."""
-        case, config = self._case, self._config
-        assert case is not None and self._examples is not None
-        others: list[tuple[str, Training]] = []
+    def _ways_out(self, case: Training) -> str:
+        """At most three changes with what each saves: those that are enough alone first, then the largest."""
+        needed, room = total(case), self._room()
+        found = [(change, total(self._changed(case, change))) for change in self._changes(case)]
+        found = sorted((one for one in found if one[1] < needed), key=lambda one: (one[1] > room, one[1]))
+        found = found[:MOST_CHANGES]
+        if not found:
+            return ""
+        # An estimate below what is there was too low: nothing follows from it about what is enough.
+        judged = needed > room
+        listed = [
+            f"{change.what} (about {(needed - left) / GIB:.2g} GiB less{', enough' if judged and left <= room else ''})"
+            for change, left in found
+        ]
+        if judged and found[0][1] > room:
+            left = total(self._changed(case, *(change for change, _ in found)))
+            if len(found) > 1:
+                listed[-1] += f", together about {left / GIB:.2g} GiB"
+            listed[-1] += f", of {room / GIB:.2g} GiB that there are"
+        return f"{'; '.join(listed)}; or "
+
+    def _room(self) -> int:
+        """Bytes that a rank can certainly have: of a GPU what the estimate counts on, elsewhere what it has had."""
+        if self._config.device == "cuda":
+            share = torch.cuda.get_per_process_memory_fraction()
+            return int(torch.cuda.mem_get_info()[1] * share * USABLE)
+        return self._peak()
+
+    def _changed(self, case: Training, *changes: Change) -> Training:
+        for change in changes:
+            case = change.apply(case)
+        sizes = [change.micro_batch for change in changes if change.micro_batch is not None]
+        tokens = [change.max_tokens for change in changes if change.max_tokens is not None]
+        if sizes or tokens:
+            size = min(sizes, default=self._config.micro_batch_size)
+            case = self._with_batch(case, size, min(tokens, default=None))
+        return case
+
+    def _changes(self, case: Training) -> Iterator[Change]:
+        """All that may help."""
+        config = self._config
+        assert self._examples is not None
         if config.micro_batch_size > 1:
-            half = config.micro_batch_size // 2
-            others.append((f"train.micro_batch_size: {half}", self._with_batch(case, half, None)))
+            yield self._smaller_batch(case)
         longest = max(self._examples.lengths)
         tokens = max(1, longest // 2)
         over = sum(length > tokens for length in self._examples.lengths)
         if over < len(self._examples.lengths):
             what = f"data.max_tokens: {tokens}, which {over:,} of {len(self._examples.lengths):,} examples exceed"
-            others.append((what, self._with_batch(case, config.micro_batch_size, tokens)))
+            yield Change(what, max_tokens=tokens)
         if not case.checkpointing and config.method != "prefix_tuning":
-            others.append(("train.activation_checkpointing: true", replace(case, checkpointing=True)))
+            yield Change("train.activation_checkpointing: true", lambda case: replace(case, checkpointing=True))
         if config.method == "full":
-            adapter = RANK * case.layers * (8 * case.hidden + 3 * (case.hidden + case.inner))
-            others.append(("train.method: lora", replace(case, trainable=adapter, frozen=True, head=0)))
+            yield Change("train.method: lora", _with_adapter)
         if case.ranks > 1 and case.stage < 3 and config.method not in NOT_SHARED:
-            others.append(("train.zero.stage: 3", replace(case, stage=3, mixed=case.bfloat16)))
+            yield Change("train.zero.stage: 3", lambda case: replace(case, stage=3, mixed=case.bfloat16))
         if config.precision == "float32":
-            others.append(("train.precision: bfloat16", self._in_bfloat16(case)))
-        saved = [(what, total(case) - total(other)) for what, other in others]
-        return sorted((one for one in saved if one[1] > 0), key=lambda one: -one[1])[:3]
+            yield Change("train.precision: bfloat16", self._in_bfloat16)
+
+    def _smaller_batch(self, case: Training) -> Change:
+        """The largest that is enough of a half, a quarter and so on; then a step has several, and keeps gradients."""
+        size, room = self._config.micro_batch_size, self._room()
+        while True:
+            size //= 2
+            change = Change(f"train.micro_batch_size: {size}", _accumulated, micro_batch=size)
+            if size == 1 or total(self._changed(case, change)) <= room:
+                return change
 
     def _in_bfloat16(self, case: Training) -> Training:
         assert self._shape is not None
@@ -201,6 +253,16 @@ class Memory:
         if self._config.device == "cuda":
             return torch.cuda.max_memory_allocated()
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _accumulated(case: Training) -> Training:
+    return replace(case, accumulated=True)
+
+
+def _with_adapter(case: Training) -> Training:
+    """With `train.method: lora` instead of `full`."""
+    adapter = RANK * case.layers * (8 * case.hidden + 3 * (case.hidden + case.inner))
+    return replace(case, trainable=adapter, frozen=True, head=0)
 
 
 def _shape(config: PretrainedConfig) -> ModelShape:

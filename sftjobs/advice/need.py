@@ -8,6 +8,8 @@ from sftjobs.advice.shape import ModelShape
 
 LORA_FAMILY = frozenset({"lora", "rslora", "dora", "lora_plus", "periodic_lora", "qlora"})
 PROMPT_LEARNING = frozenset({"prompt_tuning", "p_tuning", "prefix_tuning"})
+NEVER_SHARED = frozenset({"qlora", "periodic_lora", *PROMPT_LEARNING})
+"""Methods that DeepSpeed's ZeRO does not divide; each rank has everything (docs/distributed.md)."""
 NF4_BITS = 4.127
 """Of a frozen weight: 4, and what double quantisation needs (Dettmers et al. 2023, arXiv 2305.14314, section 3)."""
 NF4_TABLES = 4 * (16 + 256 + 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sftjobs.advice.gpus import Gpu
 from sftjobs.advice.memory import Offload, host, parts
-from sftjobs.advice.need import Setup, training
+from sftjobs.advice.need import NEVER_SHARED, Setup, training
 from sftjobs.advice.shape import ModelShape
 
 Engine = tuple[int, Offload]
@@ -83,7 +83,7 @@ def _candidates(setup: Setup, cluster: Cluster, moving: bool) -> Iterator[tuple[
             if engines is MOVED and gpus < cluster.per_node:
                 continue
             for stage, offload in engines:
-                if stage == 3 and setup.method == "qlora":  # weights in 4 bits cannot be divided
+                if stage and setup.method in NEVER_SHARED:
                     continue
                 if stage and gpus == 1 and offload == "none":  # nothing to divide by
                     continue

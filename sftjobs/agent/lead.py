@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from functools import partial
 
 from sftjobs import names
@@ -17,9 +18,10 @@ from sftjobs.artifact.checkpoints import Place, StoredCheckpoint
 from sftjobs.artifact.lease import Lease
 from sftjobs.attempts import Termination
 from sftjobs.crashpoints import crash_point
-from sftjobs.errors import BusyError, DataError
+from sftjobs.errors import BusyError, DataError, StoreError
 from sftjobs.names import Exit
 from sftjobs.plan.types import Manifest
+from sftjobs.runs import add_event
 
 AFTER_FAILURE_S = 60.0
 """A complete checkpoint of a program that failed is worth so many seconds of upload."""
@@ -104,11 +106,18 @@ class LeadingAttempt(Attempt):
             problems = [self.fetch_checkpoint(found, heart), *self.group.problems(self._check)]
             if not any(problems):
                 return found
-            why = "; ".join(problem for problem in problems if problem)
-            self.log.say(f"checkpoint of step {found.step} is skipped, another one will be used: {why}")
+            self._skip(found, "; ".join(problem for problem in problems if problem))
         self.group.propose(self.incarnation, None, None)
         self.group.problems(self._check)
         return None
+
+    def _skip(self, found: StoredCheckpoint, why: str) -> None:
+        """Steps are lost that were saved: said in the log, and where it outlives the attempt."""
+        self.log.say(f"checkpoint of step {found.step} is skipped, another one will be used: {why}")
+        environment = self.environment
+        with suppress(StoreError):  # nothing is decided from it
+            where = {"stage": environment.stage, "attempt": environment.attempt}
+            add_event(self.store, environment.run_id, "checkpoint-skipped", **where, step=found.step, reason=why)
 
     def _newest_checkpoint(self, tried: set[StoredCheckpoint]) -> StoredCheckpoint | None:
         """Listed anew each time: an agent that was taken for dead may have saved a newer one, and deleted the last."""

@@ -54,11 +54,11 @@ def command(
       sftjobs sizes --cluster cluster.yaml         what its block gpu describes
 
     The sizes are those of Qwen2.5; other models of a size need about as much. `full` trains every weight, which takes
-    16 bytes for each; `lora` (and rslora, lora_plus, periodic_lora) and prefix_tuning (and prompt_tuning, p_tuning)
-    keep the model frozen in 2 bytes, `qlora` in half a byte. What is left is for activations, which grow with --tokens.
-    ZeRO divides among the GPUs: stage 1 the optimizer, 2 gradients too, 3 weights too. A cell has the fewest GPUs that
-    are enough and the memory of one of them; "of host" is what each node holds in its own memory instead, at about half
-    the speed. 90 % of a GPU's memory is counted as usable.
+    16 bytes for each; `lora` (and rslora, lora_plus) and prefix_tuning (and prompt_tuning, p_tuning) keep the model
+    frozen in 2 bytes, `qlora` in half a byte. What is left is for activations, which grow with --tokens. With full and
+    lora ZeRO divides among the GPUs: stage 1 the optimizer, 2 gradients too, 3 weights too; with the other two each GPU
+    has everything. A cell has the fewest GPUs that are enough and the memory of one of them; "of host" is what each
+    node holds in its own memory instead, at about half the speed. 90 % of a GPU's memory is counted as usable.
 
     These are estimates, not promises: docs/advice.md has the formula and what it was compared with.
     """

@@ -14,6 +14,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "attempt-started": ("stage", "attempt", "job"),
     names.EVENT_WAITING: ("stage", "attempt", "reason"),
     "attempt-ended": ("stage", "attempt", "failure", "message"),
+    "checkpoint-skipped": ("stage", "attempt", "step", "reason"),
     "job-deleted": ("stage", "job", "reason"),
     "verdict": ("outcome", "stage", "message"),
     "webhook-failed": ("message",),

@@ -59,6 +59,9 @@ ZERO_OVERRIDES: dict[str, Kind] = {
 }
 """The same below `zero_optimization`."""
 
+OF_STAGE_3 = frozenset({"sub_group_size", *(key for key in ZERO_OVERRIDES if key.startswith("stage3_"))})
+"""Those that DeepSpeed reads in stage 3 alone."""
+
 OWNED: dict[str, str] = {
     "train_batch_size": "train.global_batch_size",
     "train_micro_batch_size_per_gpu": "train.micro_batch_size",

@@ -7,7 +7,7 @@ from sftjobs.errors import Problem
 from sftjobs.spec.source import Written
 from sftjobs.spec.train import MethodName
 from sftjobs.spec.words import describe, listed, nearest
-from sftjobs.spec.zero import OVERRIDES, OWNED, ZERO_OVERRIDES, Kind
+from sftjobs.spec.zero import OF_STAGE_3, OVERRIDES, OWNED, ZERO_OVERRIDES, Kind
 
 Problems = Iterator[Problem]
 WHERE = ("train", "zero")
@@ -90,6 +90,8 @@ def _keys(written: Written, prefix: tuple[str, ...], values: Mapping[str, Any], 
             yield written.run.problem(where, f"no setting of DeepSpeed that can be changed here; {hint}")
         elif (expected := _wrong(value, known[key])) is not None:
             yield written.run.problem(where, f"expected {expected}; {describe(value)}")
+        elif (stage := written.spec.train.zero.stage) in (1, 2) and key in OF_STAGE_3:
+            yield written.run.problem(where, f"has no effect with stage {stage}; remove it, or set stage: 3")
 
 
 def _wrong(value: Any, kind: Kind) -> str | None:

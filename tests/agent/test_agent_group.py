@@ -1,4 +1,7 @@
-"""Several nodes: two agents with two ranks each find each other, save together, stop together, fail together."""
+"""Several nodes: two agents with two ranks each find each other, save together, stop together, fail together.
+
+SFTJOBS_SLOW_TESTS=1 makes a late node a minute late.
+"""
 
 import ctypes
 import os
@@ -17,18 +20,23 @@ from sftjobs.agent.group.messages import Finished, Hello, encode
 from sftjobs.errors import NotFoundError
 from sftjobs.names import Exit
 from sftjobs.plan.types import StagePlan
+from sftjobs.runs import read_events
 from tests.support.agent_groups import (
     GROUP,
+    LATE_NAME,
     all_there,
     both,
     codes,
     go_on,
+    late_name,
     planned,
     steps,
     undisturbed_digest,
     waiting,
 )
-from tests.support.agent_runner import AgentBench, RunningAgent, handles_term, until
+from tests.support.agent_runner import RUN_ID, AgentBench, RunningAgent, handles_term, until
+
+LATE_S = 60.0 if os.environ.get("SFTJOBS_SLOW_TESTS") == "1" else 1.0
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +127,26 @@ def test_a_killed_node_ends_the_other_at_once(bench: AgentBench, tmp_path: Path,
     go_on(bench, plan, undisturbed, 4)
 
 
-def test_a_node_that_is_cut_off(bench: AgentBench, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("point", "committed"), [("after-manifest", False), ("after-commit", True)])
+def test_no_node_ends_well_before_it_knows_of_the_commit(
+    bench: AgentBench, undisturbed: str, point: str, committed: bool
+) -> None:
+    """All ranks have ended well, and node 0 is killed before it says that their work is committed."""
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra={0: {names.ENV_CRASH_AT: point}})
+    assert codes(agents) == [-signal.SIGKILL, Exit.INFRASTRUCTURE]
+    assert "node 0 is gone: its connection was closed" in agents[1].termination.message
+    assert (bench.manifest(plan) is not None) is committed
+    bench.store.delete(names.stage_prefix(plan.kind, plan.key) + names.LEASE)  # its holder was killed
+    assert codes(bench.start_group(plan, attempt=1)) == [0, 0]
+    assert bench.digest(plan) == undisturbed
+
+
+def test_a_node_that_is_cut_off(bench: AgentBench, tmp_path: Path, undisturbed: str) -> None:
     """Both sides live, but their connection is gone: nobody can save together any more."""
     plan = planned(bench)
     agents = bench.start_group(plan, extra=both(waiting(tmp_path, 5)))
-    until(lambda: all_there(tmp_path), "step 5")
+    until(lambda: all_there(tmp_path) and steps(bench, plan)[:1] == [4], "the checkpoint of step 4")
     agent = psutil.Process(agents[1].process.pid)
     pid = agent.pid
     mine = [one for one in agent.net_connections("tcp") if one.raddr and one.raddr.port == bench.ports[0]]
@@ -132,6 +155,7 @@ def test_a_node_that_is_cut_off(bench: AgentBench, tmp_path: Path) -> None:
     assert codes(agents) == [Exit.INFRASTRUCTURE, Exit.INFRASTRUCTURE]
     assert "node 1 is gone" in agents[0].termination.message
     assert "node 0 is gone" in agents[1].termination.message
+    go_on(bench, plan, undisturbed, 4)
 
 
 def _shut_down(pid: int, fd: int) -> None:
@@ -147,10 +171,10 @@ def _shut_down(pid: int, fd: int) -> None:
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_a_node_may_come_late(bench: AgentBench, undisturbed: str, late: int) -> None:
-    plan = planned(bench)
+    plan = planned(bench, group_wait_s=60 + round(LATE_S))
     first = bench.start_node(plan, 1 - late)
     until(lambda: "trying again" in first.text or names.CLAIM in "".join(_keys(bench)), "the first one to wait")
-    time.sleep(1.0)
+    time.sleep(LATE_S)
     second = bench.start_node(plan, late)
     assert codes([first, second]) == [0, 0]
     assert bench.digest(plan) == undisturbed
@@ -160,9 +184,23 @@ def _keys(bench: AgentBench) -> list[str]:
     return [entry.key for entry in bench.store.list("stages/")]
 
 
-def test_the_name_of_node_0_may_come_late(bench: AgentBench) -> None:
+def test_the_name_of_node_0_may_come_late(bench: AgentBench, tmp_path: Path, undisturbed: str) -> None:
+    """A resolver may know the name of a pod later than the pod listens, for agents and for ranks."""
+    plan = planned(bench)
+    leader = bench.start_node(plan, 0)
+    port = bench.ports[0]
+    until(lambda: _answers(port), "node 0 to listen")
+    name = late_name(tmp_path, known := tmp_path / "known")
+    peer = bench.start_node(plan, 1, extra={**name, names.ENV_LEADER: f"{LATE_NAME}:{port}"})
+    until(lambda: f"node 0 at {LATE_NAME}:{port}: [Errno -2]" in peer.text, "the name to be asked for in vain")
+    known.touch()
+    assert codes([leader, peer]) == [0, 0]
+    assert bench.digest(plan) == undisturbed
+
+
+def test_the_name_of_node_0_may_never_come(bench: AgentBench) -> None:
     plan = planned(bench, group_wait_s=3)
-    agent = bench.start_node(plan, 1, extra={names.ENV_LEADER: "demo-train-a0-0.nowhere.invalid:29400"})
+    agent = bench.start_node(plan, 1, extra={names.ENV_LEADER: f"{LATE_NAME}:29400"})
     assert agent.wait() == Exit.INFRASTRUCTURE
     assert "node 0 did not answer within 3 s (limits.group_wait_s)" in agent.termination.message
 
@@ -218,6 +256,8 @@ def test_a_damaged_part_of_one_node_makes_all_go_back(bench: AgentBench, tmp_pat
     go_on(bench, plan, undisturbed, 4)
     said = "checkpoint of step 5 is skipped, another one will be used: node 1: "
     assert said in bench.log(plan, attempt=1)
+    ((_, event),) = read_events(bench.store, RUN_ID)
+    assert event.kind == "checkpoint-skipped" and event.fields["reason"].startswith("node 1: ")
 
 
 def noticed(bench: AgentBench, plan: StagePlan) -> str:

@@ -11,6 +11,7 @@ from sftjobs.artifact.digest import artifact_digest, file_entries
 from sftjobs.errors import DataError
 from sftjobs.names import Exit
 from sftjobs.plan.types import ArtifactRef, External, FinishedInput, Manifest, StagePlan
+from sftjobs.runs import read_events
 from sftjobs.store.base import Store
 from sftjobs.store.folder import FolderStore
 from tests.support.agent_runner import RUN_ID, AgentBench, external_file
@@ -169,3 +170,7 @@ def test_an_agent_skips_a_damaged_checkpoint(bench: AgentBench, tmp_path: Path) 
     second = bench.run(plan, attempt=1)
     assert second.process.returncode == Exit.COMMITTED
     assert "checkpoint of step 4 is skipped, another one will be used" in bench.log(plan, attempt=1)
+    ((_, event),) = read_events(bench.store, RUN_ID)
+    reason = f"{prefix}{names.rank_folder(0)}/state.json is damaged"
+    assert event.kind == "checkpoint-skipped"
+    assert event.fields == {"stage": "train", "attempt": 1, "step": 4, "reason": reason}

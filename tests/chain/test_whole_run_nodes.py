@@ -1,6 +1,6 @@
 """Training on two nodes with two ranks each: killed in every way a group can be, it ends as if undisturbed.
 
-SFTJOBS_SLOW_TESTS=1 makes it twenty random kills instead of three chosen ones.
+SFTJOBS_SLOW_TESTS=1 makes it twenty random kills, and requests to stop between them, instead of three chosen blows.
 """
 
 import json
@@ -39,13 +39,15 @@ CHOSEN = (
 )
 
 
-def at_random(count: int, seed: int = 20) -> tuple[Blow, ...]:
+def at_random(kills: int = 20, requests: int = 5, seed: int = 20) -> tuple[Blow, ...]:
+    """So many KILLs and some requests to stop, each to an agent or a rank of either node."""
     draw = random.Random(seed)
-    steps = sorted(draw.randrange(3, STEPS - 5) for _ in range(count))
+    numbers = [signal.SIGKILL] * kills + [signal.SIGTERM] * requests
+    draw.shuffle(numbers)
+    steps = sorted(draw.randrange(3, STEPS - 5) for _ in numbers)
     return tuple(
-        Blow(step, draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]), draw.randrange(NODES), who)
-        for step in steps
-        for who in [draw.choice([None, 0, 1])]
+        Blow(step, number, draw.randrange(NODES), draw.choice([None, 0, 1]))
+        for step, number in zip(steps, numbers, strict=True)
     )
 
 
@@ -113,7 +115,7 @@ def strike(whole: WholeRun, running: Running, blow: Blow) -> None:
 
 
 def test_killed_again_and_again_it_ends_as_if_undisturbed(calm: WholeRun, disturbed: WholeRun) -> None:
-    blows = at_random(20) if SLOW else CHOSEN
+    blows = at_random() if SLOW else CHOSEN
     with disturbed.start("run") as running:
         for blow in blows:
             strike(disturbed, running, blow)

@@ -105,6 +105,8 @@ def test_sizes_of_one_card_and_of_a_node(sft: CliRun) -> None:
     found = {(row["size"], row["method"]): row for row in rows}
     assert found["7B", "full"]["fits"] and found["7B", "full"]["zero_stage"] >= 1
     assert found["7B", "lora"]["gpus"] == 1
+    assert found["72B", "lora"]["zero_stage"] == 3, "its frozen weights are divided"
+    assert not found["72B", "prefix_tuning"]["fits"], "check refuses train.zero with it"
     card = {(row["size"], row["method"]): row for row in sft("sizes", "--gpu-memory", "24", "-o", "json").json()}
     assert card["7B", "qlora"]["fits"] and not card["72B", "qlora"]["fits"]
     text = sft("sizes", "--gpu-memory", "24")

@@ -1,6 +1,7 @@
 """Too little memory: a real allocation that fails, and what the program says then."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from jobs.train.memory import is_out_of_memory
+from jobs.train.__main__ import run
+from jobs.train.memory import Memory, is_out_of_memory
+from sftjobs.advice.memory import total
+from sftjobs.errors import DataError
 from sftjobs.names import Exit
 from tests.support.architectures import make_model
-from tests.support.program_runner import REPOSITORY, environment, run_program, stage_plan
+from tests.support.program_runner import REPOSITORY, environment, run_here, run_program, stage_plan
 from tests.support.tiny import tiny_model
 from tests.support.training import train_config, training_data
 
@@ -54,14 +58,43 @@ def test_a_failed_allocation_names_parts_and_ways_out(tmp_path: Path) -> None:
     assert message.startswith("error: out of memory in training step 1, whose largest micro batch has 64 examples in ")
     for part in ("weights 0.0", "gradients 0.0", "optimizer 0.0", "activations 0.", "GiB were in use"):
         assert part in message
-    for change in (
-        "train.micro_batch_size: 32 (about 0.",
-        "train.activation_checkpointing: true (about 0.",
-        "train.precision: bfloat16 (about 0.",
-    ):
-        assert change in message
+    for change in ("train.micro_batch_size: ", "train.activation_checkpointing: true", "train.precision: bfloat16"):
+        assert re.search(rf"{change}\d* \(about 0\.\d+ GiB less[,)]", message), message
+    assert " GiB less, enough)" in message
     assert "resources.train.memory_gib: 9 instead of 8" in message
     assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("room", "said"),
+    [
+        # All that is known of a training that should have fitted is what it was estimated at.
+        (1.0, r"less: train\.micro_batch_size: 4 \(about \S+ GiB less\); train\.\S+ \S+ \(about \S+ GiB less\); "),
+        (0.75, r"less: (?!.*together)train\.\S+ \S+ \(about \S+ GiB less, enough\); .* GiB less\); or resources"),
+        (
+            0.01,
+            r"less: (train\.\S+ \S+ \(about \S+ GiB less\)(; |, )){3}together about \S+ GiB, of \S+ GiB that there are",
+        ),
+    ],
+)
+def test_changes_that_are_enough_come_first(
+    room: float, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a GPU it is known how much there is; `room` is the share of what tensors need."""
+    inputs = {"model": tiny_model(tmp_path / "base"), "data": training_data(tmp_path / "data")}
+
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    def there_is(memory: Memory) -> int:
+        assert memory._case is not None
+        other = memory._case.other
+        return other + int(room * (total(memory._case) - other))
+
+    monkeypatch.setattr(Memory, "_room", there_is)
+    monkeypatch.setattr("jobs.train.trainer.SftTrainer.training_step", fail)
+    with pytest.raises(DataError, match=said):
+        run_here(run, "jobs.train", train_config("full", micro_batch_size=8), inputs, tmp_path / "work")
 
 
 def test_enough_memory_is_enough(tmp_path: Path) -> None:

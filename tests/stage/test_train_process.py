@@ -70,7 +70,7 @@ def start_pair(config: TrainConfig, inputs: dict[str, Path], works: list[Path], 
     return [finish(process, work) for process, work in zip(processes, works, strict=True)]
 
 
-@pytest.mark.parametrize("method", ["lora", "p_tuning"])
+@pytest.mark.parametrize("method", ["lora", "p_tuning", "prefix_tuning"])
 def test_two_ranks_equal_one(method: str, base: Path, tmp_path: Path) -> None:
     """17 examples in batches of 8: in the last batch of one, a rank has nothing to do and must not wait for ever."""
     data = training_data(tmp_path / "data", examples=17)

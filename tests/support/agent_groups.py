@@ -1,12 +1,31 @@
 """Groups of agents with two nodes and two ranks each, at work on tests/agent/programs/lockstep.py."""
 
+import os
 from pathlib import Path
 
 from sftjobs.artifact import checkpoints
 from sftjobs.plan.types import Operation, Resources, StagePlan
-from tests.support.agent_runner import AgentBench, RunningAgent
+from tests.support.agent_runner import PYTHON_PATH, AgentBench, RunningAgent
 
 GROUP = Resources(nodes=2, processes_per_node=2, threads_per_process=1)
+LATE_NAME = "demo-train-a0-0.nowhere.invalid"
+_RESOLVER = """
+import socket
+from pathlib import Path
+
+resolve = socket.getaddrinfo
+
+
+def resolve_late(host, *rest, **more):
+    if host == "{name}":
+        if not Path("{known}").exists():
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        host = "127.0.0.1"
+    return resolve(host, *rest, **more)
+
+
+socket.getaddrinfo = resolve_late
+"""
 
 
 def planned(bench: AgentBench, steps: int = 6, checkpoint_every: int = 2, **operation: int) -> StagePlan:
@@ -44,6 +63,14 @@ def steps(bench: AgentBench, plan: StagePlan) -> list[int]:
 def waiting(folder: Path, step: int) -> dict[str, str]:
     """Environment of ranks that wait at a step for a signal to stop, or for the file `go` in the folder."""
     return {f"TEST_AT_{step}": f"wait:{folder}"}
+
+
+def late_name(folder: Path, known: Path) -> dict[str, str]:
+    """Environment of an agent for which LATE_NAME is this machine once the file `known` is there; no name before."""
+    place = folder / "resolver"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(_RESOLVER.format(name=LATE_NAME, known=known), encoding="utf-8")
+    return {"PYTHONPATH": os.pathsep.join([str(place), PYTHON_PATH])}
 
 
 def both(variables: dict[str, str]) -> dict[int, dict[str, str]]:

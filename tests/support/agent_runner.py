@@ -31,6 +31,8 @@ from sftjobs.store.folder import FolderStore
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAMS = REPOSITORY / "tests" / "agent" / "programs"
+PYTHON_PATH = os.pathsep.join([str(REPOSITORY), str(PROGRAMS)])
+"""Of agents and their programs."""
 RUN_ID = "test-run-1"
 DEADLINE_S = 60.0
 
@@ -145,7 +147,7 @@ class AgentBench:
             names.ENV_NODE_RANK: "0",
             names.ENV_WORKDIR: str(work),
             names.ENV_TERMINATION_LOG: str(self.path / f"termination-{number}"),
-            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(PROGRAMS)]),
+            "PYTHONPATH": PYTHON_PATH,
             **(extra or {}),
         }
         with output.open("wb") as file:

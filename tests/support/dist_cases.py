@@ -3,9 +3,12 @@
 All have 20 steps of 8 examples, in float32 without dropout; what differs is in the name:
 
     <method> <engine> <layout> <ranks>x<micro batch>x<accumulation>
+
+SFTJOBS_SLOW_TESTS=1 goes through the whole table.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,10 +22,15 @@ from tests.support.tiny import tiny_model, tiny_tokenizer
 from tests.support.training import train_config, training_data
 
 Layout = Literal["shared", "packed", "padded"]
+LAYOUTS: tuple[Layout, ...] = ("shared", "packed", "padded")
+TABLE: tuple[MethodName, ...] = ("full", "lora")
+"""Methods that go through everything."""
 EXAMPLES = 40
 BATCH = 8
 STEPS = 20
 RATE = 1e-4
+EACH_S = 30
+"""A case of four ranks on two busy cores."""
 _NOTHING_WHOLE = {
     "stage3_param_persistence_threshold": 0,
     "stage3_max_live_parameters": 0,
@@ -70,24 +78,49 @@ class Variant:
         return Variant(self.method, "DDP", 1, BATCH, layout)
 
 
-VARIANTS = (
-    *(Variant(method, engine, 2, 2) for method in ("full", "lora") for engine in ENGINES),  # type: ignore[arg-type]
-    *(Variant("lora_plus", engine, 2, 2) for engine in ("DDP", "ZeRO-1", "ZeRO-3")),
+CHOSEN = (
+    *(Variant(method, engine, 2, 2) for method in TABLE for engine in ENGINES),
+    *(Variant("lora_plus", engine, 2, 2) for engine in ("DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3")),
+    *(Variant(method, "DDP", 2, 2) for method in ("rslora", "dora", "periodic_lora", "qlora")),  # type: ignore[arg-type]
     Variant("dora", "ZeRO-3", 2, 2),
     Variant("full", "ZeRO-2", 2, 4),
     Variant("full", "ZeRO-3", 2, 1),
     Variant("full", "ZeRO-2", 2, 2, "packed"),
+    Variant("lora", "DDP", 2, 2, "packed"),
     Variant("lora", "ZeRO-3", 2, 2, "packed"),
     Variant("full", "DDP", 2, 2, "padded"),
     Variant("full", "ZeRO-3", 2, 2, "padded"),
+    Variant("lora", "ZeRO-1", 2, 2, "padded"),
     Variant("full", "DDP", 4, 2),
+    Variant("lora", "DDP", 4, 2, "padded"),
     Variant("lora", "ZeRO-1", 4, 2),
     Variant("full", "ZeRO-2", 4, 1),
+    Variant("lora", "ZeRO-2", 4, 2, "packed"),
     Variant("full", "ZeRO-3", 4, 2),
     Variant("lora", "ZeRO-3 + all on CPU", 4, 1),
+    Variant("full", "DDP", 1, 4, "packed"),
+    Variant("lora", "DDP", 1, 2),
     Variant("full", "ZeRO-2 + optimizer on CPU", 1, 4),
 )
-REFERENCES = tuple(dict.fromkeys(variant.reference for variant in VARIANTS))
+"""Of the whole table what is trained whenever tests run."""
+EVERY = tuple(
+    dict.fromkeys(
+        (
+            *CHOSEN,
+            *(Variant("lora_plus", engine, 2, 2) for engine in ENGINES),
+            *(
+                Variant(method, engine, ranks, micro, layout)
+                for ranks, micro in ((1, 4), (2, 2), (4, 2))
+                for method in TABLE
+                for engine, zero in ENGINES.items()
+                for layout in LAYOUTS
+                if ranks > 1 or zero is None or zero.offload != "none"  # else one rank has nobody to share with
+            ),
+        )
+    )
+)
+"""Full tuning and LoRA with every engine and layout on 1, 2 and 4 ranks, and what else was chosen."""
+VARIANTS = EVERY if os.environ.get("SFTJOBS_SLOW_TESTS") == "1" else CHOSEN
 
 
 class World:
@@ -130,15 +163,22 @@ Trained = dict[str, Result]
 """By name."""
 
 
-def train_all(world: World, folder: Path, more: Mapping[int, Mapping[str, Case]] | None = None) -> Trained:
-    """Every variant and every reference; the ranks of one world size do all of theirs in the same processes.
+def train_all(
+    world: World,
+    folder: Path,
+    more: Mapping[int, Mapping[str, Case]] | None = None,
+    variants: Sequence[Variant] = VARIANTS,
+) -> Trained:
+    """All `variants` and their references; the ranks of one world size do all of theirs in the same processes.
 
     `more`: further cases by the number of ranks.
     """
     found: Trained = {}
+    references = dict.fromkeys(variant.reference for variant in variants)
     for ranks in (1, 2, 4):
-        cases = {one.name: world.case(one) for one in (*REFERENCES, *VARIANTS) if one.ranks == ranks}
+        wanted = dict.fromkeys(one for one in (*references, *variants) if one.ranks == ranks)
+        cases = {one.name: world.case(one) for one in wanted} | dict((more or {}).get(ranks, {}))
         work = folder / f"{ranks}-ranks"
         work.mkdir()
-        found |= run_ranks(ranks, cases | dict((more or {}).get(ranks, {})), work)
+        found |= run_ranks(ranks, cases, work, timeout_s=max(600, EACH_S * len(cases)))
     return found

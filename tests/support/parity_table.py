@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import get_args
 
-from tests.support.dist_cases import VARIANTS, Trained, World, train_all
+from sftjobs.spec.train import MethodName
+from tests.support.dist_cases import ENGINES, EVERY, Trained, Variant, World, train_all
 from tests.support.parity import Distance, distance
 from tests.support.program_runner import REPOSITORY
 
@@ -20,16 +22,23 @@ def rows(world: World, trained: Trained) -> Iterator[str]:
     """A row for each engine and method with the largest difference over its variants."""
     yield "| method | engine | ranks x micro batch x accumulation, layout | loss | gradient norm | weights |\n"
     yield "|---|---|---|---|---|---|\n"
-    order = list(dict.fromkeys((one.method, one.engine) for one in VARIANTS))
-    by_engine = sorted(VARIANTS, key=lambda one: order.index((one.method, one.engine)))
+    methods, engines = get_args(MethodName), list(ENGINES)
+    by_engine = sorted(EVERY, key=lambda one: (methods.index(one.method), engines.index(one.engine)))
     for (method, engine), group in groupby(by_engine, key=lambda one: (one.method, one.engine)):
         members = list(group)
         apart = [
             distance(trained[one.name].outcome, trained[one.reference.name].outcome, world.inputs(one.layout)["model"])
             for one in members
         ]
-        shapes = ", ".join(f"{one.ranks}x{one.micro}x{one.accumulation} {one.shown_layout}" for one in members)
-        yield f"| `{method}` | {engine} | {shapes} | {_largest(apart)} |\n"
+        yield f"| `{method}` | {engine} | {_shapes(members)} | {_largest(apart)} |\n"
+
+
+def _shapes(members: list[Variant]) -> str:
+    """Layouts by ranks, micro batch and accumulation."""
+    layouts: dict[str, list[str]] = {}
+    for one in sorted(members, key=lambda one: (one.ranks, -one.micro)):
+        layouts.setdefault(f"{one.ranks}x{one.micro}x{one.accumulation}", []).append(one.shown_layout)
+    return ", ".join(f"{shape} {'/'.join(sorted(found, reverse=True))}" for shape, found in layouts.items())
 
 
 def _largest(apart: list[Distance]) -> str:
@@ -41,7 +50,7 @@ def _largest(apart: list[Distance]) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))
-        table = "".join(rows(world, train_all(world, Path(folder))))
+        table = "".join(rows(world, train_all(world, Path(folder), variants=EVERY)))
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(f"{before}{BEGIN}{table}{END}{after}", encoding="utf-8")

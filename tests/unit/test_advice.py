@@ -8,9 +8,10 @@ from sftjobs.advice import choices, sizes
 from sftjobs.advice.advise import Data, Price, Run, advise, hours
 from sftjobs.advice.cost import UTILISATION_RANGE, Work, operations
 from sftjobs.advice.gpus import GPUS, find_gpu
-from sftjobs.advice.need import Setup, with_batch
+from sftjobs.advice.need import NEVER_SHARED, Setup, with_batch
 from sftjobs.advice.placing import Cluster, place
 from sftjobs.advice.shape import ModelShape
+from sftjobs.spec.zero_rules import NOT_SHARED
 
 QWEN = sizes.PUBLISHED
 LLAMA_8B = ModelShape(32, 4096, 32, 8, 128, 14336, 128_256, tied=False)
@@ -118,9 +119,11 @@ def test_lower_stages_come_first() -> None:
     assert found["72B"].fits and found["72B"].offload != "none" and found["72B"].host > 400 * 2**30
 
 
-def test_weights_in_4_bits_are_not_divided() -> None:
-    found = place(QWEN["72B"], Setup("qlora", "bfloat16", encoded=4096, scored=4096), NODE)
-    assert found.stage < 3 and not found.fits
+def test_what_check_refuses_is_never_advised() -> None:
+    assert set(NEVER_SHARED) == set(NOT_SHARED)
+    for method in NEVER_SHARED:
+        found = place(QWEN["72B"], Setup(method, "bfloat16", encoded=4096, scored=4096), NODE)
+        assert (found.stage, found.offload, found.fits) == (0, "none", False), method
 
 
 @pytest.mark.parametrize(

@@ -40,27 +40,30 @@ def test_what_zero_divides(stage: int, gigabytes: float) -> None:
     assert sum(states(case).values()) / 1e9 == pytest.approx(gigabytes, abs=0.05)
 
 
-# ZeRO stage, checkpointing, offload, rows per GPU, torch.cuda.max_memory_allocated() in GB. LLaMA-7B, 8 x A800, rows of
-# 4,096 tokens, DeepSpeed 0.14.2; gist.github.com/chenyaofo/d4cd6a20ab4b95cb3a49491747e2139a. Its loss has all logits in
-# float32 at a time, so these estimates have them as well.
+# ZeRO stage, checkpointing, offload, rows per GPU, torch.cuda.max_memory_allocated() in GB, how far the estimate may be
+# off. LLaMA-7B, 8 x A800, rows of 4,096 tokens, DeepSpeed 0.14.2;
+# gist.github.com/chenyaofo/d4cd6a20ab4b95cb3a49491747e2139a. Its loss has all logits in float32 at a time, so these
+# estimates have them as well.
 MEASURED = [
-    (2, False, "none", 1, 44.8),
-    (2, True, "none", 1, 23.5),
-    (2, True, "optimizer", 1, 16.9),
-    (2, True, "none", 4, 38.6),
-    (3, False, "none", 2, 75.7),
-    (3, True, "none", 2, 20.4),
-    (3, True, "optimizer", 2, 9.4),
-    (3, True, "none", 8, 39.1),
+    (2, False, "none", 1, 44.8, 0.15),
+    (2, True, "none", 1, 23.5, 0.15),
+    (2, True, "optimizer", 1, 16.9, 0.15),
+    (2, True, "none", 4, 38.6, 0.15),
+    (3, False, "none", 2, 75.7, 0.20),  # half as much again for each row as with ZeRO 2, which nothing here explains
+    (3, True, "none", 2, 20.4, 0.15),
+    (3, True, "optimizer", 2, 9.4, 0.15),
+    (3, True, "none", 8, 39.1, 0.15),
 ]
 
 
-@pytest.mark.parametrize(("stage", "again", "offload", "rows", "gigabytes"), MEASURED)
-def test_peaks_of_llama_7b_on_gpus(stage: int, again: bool, offload: str, rows: int, gigabytes: float) -> None:
+@pytest.mark.parametrize(("stage", "again", "offload", "rows", "gigabytes", "off"), MEASURED)
+def test_peaks_of_llama_7b_on_gpus(
+    stage: int, again: bool, offload: str, rows: int, gigabytes: float, off: float
+) -> None:
     case = full(rows=rows, ranks=8, stage=stage, offload=offload, checkpointing=again)
     case = replace(case, bucket=500_000_000, chunk=2**40)
     print(f"ZeRO {stage}, {rows} rows: estimated {total(case) / GIB:.1f}, measured {gigabytes}")
-    assert total(case) / GIB == pytest.approx(gigabytes, rel=0.2)
+    assert total(case) / GIB == pytest.approx(gigabytes, rel=off)
 
 
 def test_65_billion_in_4_bits_on_48_gigabytes() -> None:

@@ -53,6 +53,13 @@ REFUSED = {
     "{stage: 2, overrides: {prescale_gradients: 1}}": (
         "overrides.prescale_gradients: expected true or false; 1 is a whole number"
     ),
+    "{stage: 2, overrides: {zero_optimization: {stage3_prefetch_bucket_size: 5}}}": (
+        "overrides.zero_optimization.stage3_prefetch_bucket_size: has no effect with stage 2; remove it, or set "
+        "stage: 3"
+    ),
+    "{stage: 1, overrides: {zero_optimization: {sub_group_size: 5}}}": (
+        "overrides.zero_optimization.sub_group_size: has no effect with stage 1; remove it, or set stage: 3"
+    ),
     "{stage: 2, overrides: {gradient_predivide_factor: 0}}": (
         "overrides.gradient_predivide_factor: expected a number above 0; 0 is a whole number"
     ),
@@ -80,6 +87,29 @@ def test_refused(run: RunFolder, text: str) -> None:
 @pytest.mark.parametrize("text", ACCEPTED)
 def test_accepted(run: RunFolder, text: str) -> None:
     assert run.with_more(f"train: {{zero: {text}}}\n{GPUS}\n") == []
+
+
+NEVER_SHARED = {
+    "qlora": "DeepSpeed cannot partition weights of 4 bits",
+    "periodic_lora": ("it changes frozen weights at the end of a cycle, of which DeepSpeed holds copies and parts"),
+    "prompt_tuning": "what it trains is so small that there is nothing to share",
+    "p_tuning": "what it trains is so small that there is nothing to share",
+    "prefix_tuning": "what it trains is so small that there is nothing to share",
+}
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("method", NEVER_SHARED)
+def test_methods_that_are_never_shared(run: RunFolder, method: str, stage: int) -> None:
+    assert run.with_more(f"train: {{method: {method}, zero: {{stage: {stage}}}}}\n{GPUS}\n") == [
+        f"run.yaml:8: train.zero.stage: {stage} does not go with method {method}: {NEVER_SHARED[method]}; "
+        "remove train.zero"
+    ]
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "rslora", "dora", "lora_plus"])
+def test_methods_that_are_shared(run: RunFolder, method: str) -> None:
+    assert run.with_more(f"train: {{method: {method}, zero: {{stage: 3}}}}\n{GPUS}\n") == []
 
 
 @pytest.mark.parametrize(
