@@ -10,6 +10,7 @@ from jobs.train.__main__ import run
 from sftjobs.errors import DataError
 from tests.support.architectures import make_model
 from tests.support.program_runner import Outcome, run_here
+from tests.support.slow import mostly_slow
 from tests.support.tiny import tiny_tokenizer
 from tests.support.training import LORA, losses, train_config, tree
 
@@ -39,7 +40,7 @@ def layers_computed_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counted
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", mostly_slow(SETTINGS, "full, bfloat16", "lora with dropout, packed"))
 def test_the_tuned_model_has_the_same_bytes(
     name: str, base: Path, data: Path, tmp_path: Path, layers_computed_again: list[int]
 ) -> None:

@@ -18,6 +18,7 @@ from jobs.train.model import open_for_training
 from jobs.train.steps import Steps
 from jobs.train.trainer import SftTrainer
 from sftjobs.plan.configs import TrainConfig
+from tests.support.slow import mostly_slow
 from tests.support.training import padded, train_config, training_data
 
 EXAMPLES = 100
@@ -104,7 +105,7 @@ def stock_losses(base: Path, examples: TrainingSet, config: TrainConfig, scratch
     return losses
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", mostly_slow(["full", "lora"], "lora"))
 def test_every_step_has_the_loss_of_the_stock_trainer(
     method: str, base: Path, examples: TrainingSet, tmp_path: Path
 ) -> None:
@@ -122,7 +123,7 @@ def test_every_step_has_the_loss_of_the_stock_trainer(
         assert found == pytest.approx(stock, rel=1e-5)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", mostly_slow(["full", "lora"], "full"))
 def test_batches_by_length_and_accumulation_of_the_stock_trainer(
     method: str, base: Path, examples: TrainingSet, tmp_path: Path
 ) -> None:

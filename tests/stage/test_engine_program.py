@@ -12,6 +12,7 @@ from sftjobs.plan.configs import LoraConfig
 from sftjobs.program import Stopped
 from tests.support.architectures import make_model
 from tests.support.program_runner import Outcome, run_here
+from tests.support.slow import mostly_slow
 from tests.support.tiny import tiny_model, tiny_tokenizer
 from tests.support.training import losses, stop_after, train_config, training_data, tree
 
@@ -38,7 +39,7 @@ def train(
     return run_here(run, "jobs.train", train_config(**settings), inputs, work, **more)
 
 
-@pytest.mark.parametrize("name", sorted(SETTINGS))
+@pytest.mark.parametrize("name", mostly_slow(SETTINGS, "all"))
 def test_a_stopped_training_ends_with_the_same_bytes(name: str, inputs: dict[str, Path], tmp_path: Path) -> None:
     undisturbed = train(inputs, tmp_path / "undisturbed", **SETTINGS[name])
     with pytest.raises(Stopped):

@@ -15,6 +15,7 @@ from jobs.train.model import open_for_training
 from sftjobs.errors import DataError
 from tests.support.architectures import make_model
 from tests.support.program_runner import run_here
+from tests.support.slow import mostly_slow
 from tests.support.training import losses, train_config
 
 # Of torch's compiler: what it imports, and what it looks at.
@@ -24,9 +25,11 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(
-    "settings", [{"method": "full"}, {"method": "lora", "activation_checkpointing": True, "packing": True}]
-)
+FULL = {"method": "full"}
+LORA = {"method": "lora", "activation_checkpointing": True, "packing": True}
+
+
+@pytest.mark.parametrize("settings", mostly_slow([FULL, LORA], FULL))
 def test_compiled_layers_train_the_same(settings: dict[str, Any], base: Path, data: Path, tmp_path: Path) -> None:
     """By the compiler for CPUs, through gradients, with rows of many lengths."""
     inputs = {"model": base, "data": data}

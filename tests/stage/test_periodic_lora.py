@@ -24,6 +24,7 @@ from sftjobs.plan.types import Operation
 from sftjobs.program import Stopped
 from tests.support.eval_data import loss_of
 from tests.support.program_runner import Outcome, run_here
+from tests.support.slow import mostly_slow
 from tests.support.training import LORA, PERIODIC, fill_adapter, losses, stop_after, train_config, training_data, tree
 
 # peft 0.21 asks transformers 5.23 for an attribute by its old name.
@@ -128,7 +129,7 @@ def test_what_is_exported_is_the_sum_of_all_cycles(base: Path, data: Path, preci
     assert set(differences) == {"merged adapter", "adapter on the base model", "exported model"}
 
 
-@pytest.mark.parametrize("step", [3, 4, 6, 8, 12])
+@pytest.mark.parametrize("step", mostly_slow([3, 4, 6, 8, 12], 4))
 def test_a_stopped_training_ends_with_the_same_bytes(base: Path, data: Path, step: int, tmp_path: Path) -> None:
     """Inside a cycle and at its end."""
     undisturbed = train(base, data, tmp_path / "undisturbed", lora=DROPOUT)
@@ -140,7 +141,7 @@ def test_a_stopped_training_ends_with_the_same_bytes(base: Path, data: Path, ste
     assert tree(resumed.content) == tree(undisturbed.content)
 
 
-@pytest.mark.parametrize("best_at", [3, 5, 12])
+@pytest.mark.parametrize("best_at", mostly_slow([3, 5, 12], 3))
 def test_the_best_weights_may_be_those_of_an_earlier_cycle(
     base: Path, best_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ from sftjobs.spec.train import PROMPT_LEARNING
 from tests.support.architectures import make_model
 from tests.support.eval_data import label_examples, loss_of
 from tests.support.program_runner import Outcome, run_here
+from tests.support.slow import mostly_slow
 from tests.support.tiny import tiny_model
 from tests.support.training import (
     PROMPTS,
@@ -250,7 +251,7 @@ def test_a_prefix_can_be_flattened_and_read_back(base: Path) -> None:
     torch.testing.assert_close(flattened(learned_prefix(load_model(base), tokens)), tokens.values)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", mostly_slow(["float32", "bfloat16"], "float32"))
 @pytest.mark.parametrize(("method", "settings"), KINDS)
 def test_it_trains_exports_and_is_evaluated(
     base: Path, data: Path, method: str, settings: PromptLearningConfig, precision: str, tmp_path: Path
