@@ -39,7 +39,10 @@ OVERRIDES: dict[str, Kind] = {
     "timers": "mapping",
     "wall_clock_breakdown": "flag",
 }
-"""Keys of DeepSpeed 0.19's config that change speed, memory or what is logged, and never what is trained."""
+"""Keys of DeepSpeed 0.19's config that change speed, memory or what is logged, and not what is trained.
+
+`communication_data_type: bf16` rounds gradients on their way between ranks, to send half as much.
+"""
 
 ZERO_OVERRIDES: dict[str, Kind] = {
     "allgather_bucket_size": "count",

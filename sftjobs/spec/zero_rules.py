@@ -12,7 +12,7 @@ from sftjobs.spec.zero import OF_STAGE_3, OVERRIDES, OWNED, ZERO_OVERRIDES, Kind
 Problems = Iterator[Problem]
 WHERE = ("train", "zero")
 BELOW = "zero_optimization"
-_LITTLE = "what it trains is so small that there is nothing to share"
+_LITTLE = "what it trains is so small that stages 1 and 2 save nothing, and stage 3 does not know virtual tokens"
 NOT_SHARED: dict[MethodName, str] = {
     "qlora": "DeepSpeed cannot partition weights of 4 bits",
     "periodic_lora": "it changes frozen weights at the end of a cycle, of which DeepSpeed holds copies and parts",
