@@ -173,6 +173,24 @@ def test_pull_is_verified_and_goes_on(store: Store, tmp_path: Path) -> None:
         pull(committed(plan, store), store, "model", tmp_path / "again")
 
 
+def test_pull_replaces_nothing_of_another_result(store: Store, tmp_path: Path) -> None:
+    first, second = plan_of(), plan_of(train={"learning_rate": 1e-3})
+    for number, plan in enumerate((first, second)):
+        commit_all(store, plan, tmp_path / str(number), COUNTS)
+    target = tmp_path / "pulled"
+    pull(committed(first, store), store, "model", target)
+    (target / "notes.md").write_text("mine")
+    before = (target / "model.safetensors").read_bytes()
+    with pytest.raises(
+        DataError, match=r"pulled: model\.safetensors is there with another content, .* delete it first"
+    ):
+        pull(committed(second, store), store, "model", target)
+    assert (target / "model.safetensors").read_bytes() == before
+    seen: list[int] = []
+    (entry,) = pull(committed(first, store), store, "model", target, seen.append)
+    assert sum(seen) == entry.size, "progress counts what is kept"
+
+
 def test_pull_of_what_is_not_there(store: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"stage train is not done; .* Done are: none"):
         pull({}, store, "model", tmp_path / "x")
