@@ -1,15 +1,24 @@
 """Why a stage runs again: compare its key with the nearest one in the store."""
 
+import contextlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from sftjobs import names
+from sftjobs.artifact import stages
+from sftjobs.errors import DamagedError
 from sftjobs.plan.committed import committed
 from sftjobs.plan.finish import finish, ready
 from sftjobs.plan.key import differences
-from sftjobs.plan.types import RunPlan, StagePlan
+from sftjobs.plan.types import Kind, RunPlan, StagePlan
 from sftjobs.store.base import Store
+
+MANY = 4
+"""Fields that a line for people names at most."""
+SHORT_DIGEST = 12
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,10 @@ class Explanation:
     """Key of the most similar committed stage of the same program; None if there is none."""
     changed: list[tuple[str, Any, Any]]
     """(field, value there, value here) against `nearest`."""
+    nearest_run: str | None = None
+    """The run that made `nearest`; None if it is not known, or not committed."""
+    nearest_stage: str | None = None
+    """Its stage there."""
 
     @property
     def text(self) -> str:
@@ -36,12 +49,21 @@ class Explanation:
             return "runs: no stage of this kind in the store yet"
         if not self.changed:
             return "runs: it was started before and not finished"
-        shown = [f"{field}: {_short(old)} -> {_short(new)}" for field, old, new in self.changed]
-        return "runs: " + "; ".join(shown)
+        shown = [f"{field}: {_short(old)} -> {_short(new)}" for field, old, new in self.changed[:MANY]]
+        more = len(self.changed) - len(shown)
+        if more:
+            shown.append(f"and {more} more (`sftjobs explain -o json` has them)")
+        return f"runs, compared with {self._there()}: {'; '.join(shown)}"
+
+    def _there(self) -> str:
+        if self.nearest_run is not None:
+            return f"{self.nearest_stage} of {self.nearest_run}"
+        return (self.nearest or "")[:SHORT_DIGEST]
 
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = _DIGEST.sub(lambda found: found[0][:SHORT_DIGEST], text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -78,4 +100,14 @@ def _against_nearest(wanted: StagePlan, store: Store) -> Explanation:
             best = rank
     if best is None:
         return Explanation(wanted.stage, False, [], None, [])
-    return Explanation(wanted.stage, False, [], best[2], best[3])
+    return Explanation(wanted.stage, False, [], best[2], best[3], *_maker(store, wanted.kind, best[2]))
+
+
+def _maker(store: Store, kind: Kind, key: str) -> tuple[str | None, str | None]:
+    """Run and stage that committed a result, as far as its manifest knows them."""
+    with contextlib.suppress(DamagedError):
+        commit = stages.read_commit(store, kind, key)
+        if commit is not None:
+            facts = stages.read_manifest(store, kind, key, commit).facts
+            return facts.get("run_id"), facts.get("stage")
+    return None, None

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sftjobs import names
-from sftjobs.artifact.transfer import download_tree
+from sftjobs.artifact.transfer import download_tree, kept_and_other
 from sftjobs.errors import DataError
 from sftjobs.plan.committed import Done
 from sftjobs.plan.types import FileEntry
+from sftjobs.spec.words import listed
 from sftjobs.store.base import OnBytes, Store
 
 
@@ -29,6 +30,8 @@ RESULTS: dict[str, Result] = {
     "predictions": Result("eval-tuned", "predictions.jsonl"),
 }
 """What `sftjobs pull` knows by name."""
+_NAMED = 3
+"""Files that a message names at most."""
 
 
 def result_of(what: str, stage: str | None = None) -> Result:
@@ -45,11 +48,12 @@ def pull(
     on_bytes: OnBytes | None = None,
     stage: str | None = None,
 ) -> list[FileEntry]:
-    """Download one result into the folder `target`; files that are there and right are kept.
+    """Download one result into the folder `target`; files that are there and right are kept, others never replaced.
 
     `found`: the stages of the run that are done. `stage`: another training or evaluation than the tuned model's.
 
-    Raises DataError if the stage is not done or has no such result, DamagedError if a file is not what was committed.
+    Raises DataError if the stage is not done or has no such result, or if `target` has other files of these names;
+    DamagedError if a file is not what was committed.
     """
     result = result_of(what, stage)
     done = found.get(result.stage)
@@ -71,9 +75,26 @@ def pull(
     if result.path.endswith("/"):
         prefix += result.path
         entries = [entry.model_copy(update={"path": entry.path.removeprefix(result.path)}) for entry in entries]
+    kept, other = kept_and_other(entries, target)
+    if other:
+        raise DataError(_not_replaced(target, other))
+    if on_bytes is not None:
+        on_bytes(sum(entry.size for entry in kept))
     target.mkdir(parents=True, exist_ok=True)
-    download_tree(store, prefix, entries, target, on_bytes)
+    there = {entry.path for entry in kept}
+    download_tree(store, prefix, [entry for entry in entries if entry.path not in there], target, on_bytes)
     return entries
+
+
+def _not_replaced(target: Path, other: list[FileEntry]) -> str:
+    """A file has its name only when it is whole, so one with another content is of another result, or was edited."""
+    many = len(other) - _NAMED
+    paths = [entry.path for entry in other[:_NAMED]] + ([f"{many} more"] if many > 0 else [])
+    are, them = ("is", "it") if len(other) == 1 else ("are", "them")
+    return (
+        f"{target}: {listed(paths, 'and')} {are} there with another content, of another result or edited; nothing was "
+        f"replaced. Give another folder, or delete {them} first"
+    )
 
 
 def _goes_on(done: Done, found: Mapping[str, Done]) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from jobs.eval.statistics.base import fewest_wins
 from jobs.eval.words import FEW
+from sftjobs.spec.words import listed
 
 BASELINES = {
     "likelihood": "the base model's most likely label",
@@ -107,16 +108,26 @@ def _baselines(pairs: list[Mapping[str, Any]]) -> list[str]:
         every = "every baseline" if len(beaten) == len(pairs) > 1 else "the baseline"
         names = ", ".join(f"{pair['before']} ({value(pair['value_before'], pair['bounded'])})" for pair in beaten)
         told.append(f"It beats {every} {names}" if len(beaten) == len(pairs) else f"It beats {names}")
-    for pair in pairs:
-        name = f"{pair['before']} ({BASELINES[pair['before']]})"
-        if pair["verdict"] == "worse":
-            told.append(f"But the baseline {name} is better: {value(pair['value_before'], pair['bounded'])}")
-        elif pair["verdict"] == "no difference shown":
-            told.append(
-                f"But it does not beat the baseline {name}, which has {value(pair['value_before'], pair['bounded'])}: "
-                "as far as this test set shows, the baseline is as good"
-            )
-    return told
+    as_good = [pair for pair in pairs if pair["verdict"] == "no difference shown"]
+    better = [pair for pair in pairs if pair["verdict"] == "worse"]
+    against = []
+    if as_good:
+        has, are = ("has", "the baseline is") if len(as_good) == 1 else ("have", "they are")
+        shown = f"which {has} {_their_values(as_good)}: as far as this test set shows, {are} as good"
+        against.append(f"it does not beat {_names(as_good)}, {shown}")
+    if better:
+        against.append(f"{_names(better)} {'is' if len(better) == 1 else 'are'} better: {_their_values(better)}")
+    return [*told, f"But {'; and '.join(against)}"] if against else told
+
+
+def _names(pairs: list[Mapping[str, Any]]) -> str:
+    """`the baseline classic (TF-IDF and logistic regression)`."""
+    named = (f"{pair['before']} ({BASELINES[pair['before']]})" for pair in pairs)
+    return f"the baseline{'s' if len(pairs) > 1 else ''} {listed(named, 'and')}"
+
+
+def _their_values(pairs: list[Mapping[str, Any]]) -> str:
+    return listed((value(pair["value_before"], pair["bounded"]) for pair in pairs), "and")
 
 
 def _plans(plans: Mapping[str, Any] | None) -> list[str]:

@@ -52,9 +52,12 @@ class Run:
     """On all nodes; 0: CPU."""
     nodes: int
     threads: int
-    """CPU threads on all nodes."""
+    """CPU threads on all nodes, of ranks that have examples in a step."""
     ranks: int = 1
     """On all nodes; with GPUs as many as there are of these."""
+    step: int = 0
+    """Examples of the largest step: an epoch may have fewer than `global_batch`; 0: not known. A rank without one has
+    nothing to do."""
     rank: int = 16
     target: Literal["all-linear", "attention"] = "all-linear"
     rates: Mapping[str, float] | None = None
@@ -160,14 +163,15 @@ def _on_gpus(
     work = _work(data, run.epochs, run.micro_batch)
     seconds = cost.operations(shape, setup, work) / cost.gpu_speed(gpu, setup.precision)
     low, high = (cost.UTILISATION / share for share in reversed(cost.UTILISATION_RANGE))
+    busy = min(found.gpus, run.step or found.gpus)
     reason = (
-        f"{cost.UTILISATION:.0%} of {gpu.teraflops:g} Tflop/s; {hours(seconds * low / found.gpus)} to "
-        f"{hours(seconds * high / found.gpus)} at {cost.UTILISATION_RANGE[1]:.0%} and {cost.UTILISATION_RANGE[0]:.0%}. "
+        f"{cost.UTILISATION:.0%} of {gpu.teraflops:g} Tflop/s; {hours(seconds * low / busy)} to "
+        f"{hours(seconds * high / busy)} at {cost.UTILISATION_RANGE[1]:.0%} and {cost.UTILISATION_RANGE[0]:.0%}. "
         f"Training only, without start, looks and export"
     )
-    yield Advice("time", hours(seconds / found.gpus), reason, "NeMo AutoModel, torchtitan, torchtune: 28 % to 43 %")
+    yield Advice("time", hours(seconds / busy), reason, "NeMo AutoModel, torchtitan, torchtune: 28 % to 43 %")
     if price is not None:
-        paid = seconds / 3600 * price.per_hour
+        paid = seconds / busy * found.gpus / 3600 * price.per_hour
         rate = f"{found.gpus} x {price.per_hour:g} {price.currency} per hour"
         value = f"{paid:,.2f}" if paid >= 0.01 else "below 0.01"
         yield Advice("cost", f"{value} {price.currency}", rate, "gpu.price_per_hour of cluster.yaml")

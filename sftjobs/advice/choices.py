@@ -1,6 +1,7 @@
 """Rules of thumb for method, epochs and precision, each with what speaks against it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,6 +58,27 @@ def method(examples: int) -> tuple[Literal["lora", "full"], str, str]:
 def global_batch(examples: int) -> int:
     """Examples of an optimizer step: the power of two below the square root balances the number of steps and noise."""
     return min(MAX_BATCH, power_of_two(math.isqrt(max(1, examples))))
+
+
+def batch_beyond_epoch(batch: int, epoch: int, ranks: int, named: Sequence[str]) -> tuple[str, str] | None:
+    """What to change, and why, if a batch is larger than the largest epoch; None if it is not.
+
+    `named`: fields of `train` by which run.yaml sets the size of the batch.
+    """
+    if not 0 < epoch < batch:
+        return None
+    most = global_batch(epoch)
+    ways = [f"use at most {most:,} rank{'s' if most != 1 else ''} (resources.train)"] if ranks > most else []
+    ways += [f"leave {' and '.join(f'train.{name}' for name in named)} auto"] if named else []
+    ways = ways or [f"set train.global_batch_size: {most // ranks * ranks}"]
+    reason = f"one step per epoch: the global batch of {batch:,} is more than an epoch's {_examples(epoch)}"
+    if ranks > epoch:
+        reason += f"; {ranks - epoch:,} of {ranks:,} ranks have nothing to do"
+    return f"make the global batch smaller: {', and '.join(ways)}", reason
+
+
+def _examples(number: int) -> str:
+    return f"{number:,} example{'s' if number != 1 else ''}"
 
 
 def power_of_two(number: int) -> int:

@@ -72,6 +72,19 @@ def download_tree(
         _for_each(one, entries)
 
 
+def kept_and_other(entries: Sequence[FileEntry], target: Path) -> tuple[list[FileEntry], list[FileEntry]]:
+    """Entries whose file is in the folder `target` already, and those in whose place there is something else."""
+    kept, other = [], []
+    with explained_local(target):
+        for entry in entries:
+            path = target / entry.path
+            if _is(path, entry):
+                kept.append(entry)
+            elif path.exists() or path.is_symlink():
+                other.append(entry)
+    return kept, other
+
+
 def link_tree(
     store: Store, prefix: str, entries: Sequence[FileEntry], target: Path, on_bytes: OnBytes | None = None
 ) -> None:

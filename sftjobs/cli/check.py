@@ -30,7 +30,7 @@ def command(file: Path, show: int, resolved: bool, cluster_file: Path | None, fo
     """
     from dataclasses import asdict
 
-    from sftjobs.cli.check_advice import show_advice, training_advice
+    from sftjobs.cli.check_advice import show_advice, step_advice, training_advice
     from sftjobs.cli.check_view import show_answer
     from sftjobs.cli.context import plan_loaded, store_spec
     from sftjobs.errors import SpecError
@@ -58,6 +58,7 @@ def command(file: Path, show: int, resolved: bool, cluster_file: Path | None, fo
     answer["lint"] = _lint(loaded, answer.pop("facts", None))
     rows, notes = training_advice(planned, answer["tables"], folder, cluster)
     answer["training"] = rows
+    answer["advice"] += step_advice(planned, answer["tables"])
     answer["notes"] += notes
     if form == "json":
         show_json(answer)

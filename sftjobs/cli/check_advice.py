@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from sftjobs.advice import choices
 from sftjobs.advice.advise import Data, Price, Run, advise
 from sftjobs.advice.placing import Cluster
 from sftjobs.advice.shape import ModelShape
@@ -28,15 +29,7 @@ def training_advice(
 
     `tables`: of the answer of `jobs.data.check`; `folder`: the base model, None if it is not on this machine.
     """
-    tokens = tables.get("tokens") or {}
-    data = Data(
-        tasks=_tasks(planned, tables),
-        tokens=round(tokens.get("mean", 0)),
-        longest=tokens.get("max", 0),
-        scored=max(1, round(tokens.get("supervised_mean", 1))),
-        prefix=tokens.get("common_prefix_tokens", 0),
-        labels=len(tables.get("labels") or []),
-    )
+    data = _data(planned, tables)
     if not data.examples:
         return [], []
     notes: list[str] = []
@@ -57,6 +50,24 @@ def training_advice(
     return [{**asdict(row), "this_run": now.get(row.topic, "")} for row in rows], notes
 
 
+def step_advice(planned: "Planned", tables: dict[str, Any]) -> list[dict[str, str]]:
+    """What to change where an epoch has fewer examples than the batch of a step, for each training it is true of."""
+    data = _data(planned, tables)
+    trainings = [stage for stage in planned.plan.stages if stage.kind == "train"]
+    found: dict[tuple[str, str], list[str]] = {}
+    for stage in trainings if data.examples else []:
+        decided, _, _ = decide_train(stage.config, stage.resources, _counts(data))
+        epoch = max(_drawn(decided, data), default=0)
+        named = [name for name in ("global_batch_size", "micro_batch_size") if stage.config[name] != "auto"]
+        said = choices.batch_beyond_epoch(_global_batch(decided), epoch, decided.world_size, named)
+        if said is not None:
+            found.setdefault(said, []).append(stage.name)
+    return [
+        {"text": text, "reason": reason if len(trainings) == 1 else f"{', '.join(stages)}: {reason}"}
+        for (text, reason), stages in found.items()
+    ]
+
+
 def show_advice(rows: list[dict[str, Any]], out: Console) -> None:
     """The table, for people."""
     if not rows:
@@ -66,6 +77,18 @@ def show_advice(rows: list[dict[str, Any]], out: Console) -> None:
     for row in rows:
         shown.add_row(row["topic"], row["value"], row["this_run"], row["reason"], row["source"])
     out.print(shown, soft_wrap=False)
+
+
+def _data(planned: "Planned", tables: dict[str, Any]) -> Data:
+    tokens = tables.get("tokens") or {}
+    return Data(
+        tasks=_tasks(planned, tables),
+        tokens=round(tokens.get("mean", 0)),
+        longest=tokens.get("max", 0),
+        scored=max(1, round(tokens.get("supervised_mean", 1))),
+        prefix=tokens.get("common_prefix_tokens", 0),
+        labels=len(tables.get("labels") or []),
+    )
 
 
 def _within(cluster: Cluster | None) -> Cluster | None:
@@ -114,7 +137,8 @@ def _train_node(planned: "Planned") -> tuple[dict[str, Any], Any]:
 
 def _run(planned: "Planned", decided: TrainConfig, data: Data) -> Run:
     lora, resources = planned.spec.train.lora, planned.plan.stage("train").resources
-    global_batch = decided.micro_batch_size * decided.gradient_accumulation_steps * decided.world_size
+    global_batch = _global_batch(decided)
+    step = min(global_batch, max(_drawn(decided, data), default=0))
     return Run(
         method=decided.method,
         precision=decided.precision,
@@ -123,17 +147,27 @@ def _run(planned: "Planned", decided: TrainConfig, data: Data) -> Run:
         epochs=_passes(decided, data, global_batch),
         gpus=resources.gpus_per_node * resources.nodes,
         nodes=resources.nodes,
-        threads=resources.threads_per_process * resources.world_size,
+        threads=resources.threads_per_process * max(1, min(resources.world_size, step)),
         ranks=resources.world_size,
+        step=step,
         rank=lora.rank,
         target=lora.target,
         rates={str(name): rate for name, rate in LEARNING_RATE.items()},
     )
 
 
+def _global_batch(decided: TrainConfig) -> int:
+    return decided.micro_batch_size * decided.gradient_accumulation_steps * decided.world_size
+
+
+def _drawn(decided: TrainConfig, data: Data) -> list[int]:
+    """Examples of each epoch."""
+    return [sum(epoch.values()) for epoch in Mixture.of(decided.mixture).draws(data.tasks)]
+
+
 def _passes(decided: TrainConfig, data: Data, global_batch: int) -> float:
     """Over all examples, in the mean: tasks have epochs of their own, and `max_steps` ends them early."""
-    drawn = [sum(epoch.values()) for epoch in Mixture.of(decided.mixture).draws(data.tasks)]
+    drawn = _drawn(decided, data)
     steps = optimizer_steps(drawn, global_batch)
     return sum(drawn) / data.examples * decided.steps / max(1, steps)
 

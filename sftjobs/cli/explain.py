@@ -30,6 +30,8 @@ def command(file: Path, stage: str | None, form: str) -> None:
                     "cached": e.cached,
                     "waits_for": e.waits_for,
                     "nearest": e.nearest,
+                    "nearest_run": e.nearest_run,
+                    "nearest_stage": e.nearest_stage,
                     "changed": [{"field": field, "there": old, "here": new} for field, old, new in e.changed],
                 }
                 for e in found

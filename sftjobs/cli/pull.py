@@ -22,7 +22,8 @@ WHAT = ["model", "adapter", "ledger", "review", "bad-cases", "predictions"]
 def command(run: str, what: str, folder: Path, stage: str | None, store_uri: str | None, form: str) -> None:
     """Download a result of RUN into FOLDER, verified by SHA-256.
 
-    Cut off in the middle, the same command goes on: files that are there and right are kept.
+    Cut off in the middle, the same command goes on: files that are there and right are kept. Nothing that is there with
+    another content is replaced.
 
     \b
     Example:

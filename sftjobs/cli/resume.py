@@ -47,6 +47,7 @@ def command(
     from sftjobs.cli.context import find_store, local_folder, stored_store_spec
     from sftjobs.cli.discard import stage_key
     from sftjobs.cli.execute import execute
+    from sftjobs.cli.machine import refuse_missing_gpus
     from sftjobs.errors import DataError
     from sftjobs.release.owner import namespace_of
 
@@ -70,6 +71,7 @@ def command(
     plan = runs.read_plan(store, run_id)
     began_in = Path(owner.spec_path).parent
     folder = began_in if began_in.is_dir() else Path.cwd()
+    refuse_missing_gpus(plan, store)
     spec = stored_store_spec(runs.read_spec_text(store, run_id), store)
     console(stderr=True).print(f"run {run_id}, store {store.uri}")
     sys.exit(execute(store, spec, plan, run_id, local_folder(folder), form))

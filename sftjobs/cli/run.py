@@ -61,14 +61,19 @@ def _run_here(file: Path, form: str) -> int:
     from sftjobs import runs
     from sftjobs.cli.context import owner, plan_file, refuse_nodes_sharing_gpus, refuse_second_run, store_spec
     from sftjobs.cli.execute import execute
+    from sftjobs.cli.machine import note_on_threads, refuse_missing_gpus
     from sftjobs.store.probe import probe
 
     planned = plan_file(file)
     refuse_nodes_sharing_gpus(planned.loaded)
     with console(stderr=True).status("looking at the store"):
         probe(planned.store)
+    refuse_missing_gpus(planned.plan, planned.store)
     who = owner(planned.spec.name, "process", file, time.time())
     refuse_second_run(planned.store, planned.spec.name, runs.run_id_of(planned.plan, who))
     run_id = runs.create_run(planned.store, planned.plan, planned.loaded.text, who)
     console(stderr=True).print(f"run {run_id}, store {planned.store.uri}")
+    note = note_on_threads(planned.plan, planned.store)
+    if note is not None:
+        console(stderr=True).print(note)
     return execute(planned.store, store_spec(planned.spec), planned.plan, run_id, planned.local, form)

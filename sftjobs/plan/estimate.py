@@ -1,5 +1,6 @@
 """Numbers of a plan before its data stage has run: counted from the files, marked `~`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sftjobs.plan.configs import DataCounts, TaskCounts
@@ -8,22 +9,43 @@ from sftjobs.plan.types import External, RunPlan
 from sftjobs.spec.run import RunSpec
 
 CHUNK = 1 << 20
+_WITHOUT_TOKENS = ("method", "learning_rate", "global_batch_size")
+"""What has a reason that holds before the data is tokenised."""
 LARGEST = 1 << 30
 """Bytes; larger files are not counted, planning must stay quick."""
 
 
-def estimate(spec: RunSpec, plan: RunPlan) -> str | None:
-    """The printed arithmetic of training, estimated; None where the inputs are not local or very large."""
+@dataclass(frozen=True)
+class Numbers:
+    """Of one training, as they are printed."""
+
+    summary: str
+    reasons: dict[str, str]
+
+
+def numbers(spec: RunSpec, plan: RunPlan, counts: DataCounts | None) -> dict[str, Numbers]:
+    """The printed arithmetic of each training, by stage.
+
+    `counts`: of the data stage. Without them it is estimated, and empty where the inputs are not local or very large.
+    """
+    trainings = [stage for stage in plan.stages if stage.kind == "train"]
+    if counts is not None:
+        exact = {node.name: decide_train(node.config, node.resources, counts) for node in trainings}
+        return {name: Numbers(summary, reasons) for name, (_, reasons, summary) in exact.items()}
     tasks = counted(spec, plan)
     if tasks is None:
-        return None
-    counts = DataCounts(
+        return {}
+    guess = DataCounts(
         records=0, tasks=tasks, held_out=0, dropped={}, labels={}, max_example_tokens=0,
         common_prefix_tokens=0, longest_answer_tokens=0, output_format="free",
     )  # fmt: skip
-    node = plan.stage("train")
-    _, _, summary = decide_train(node.config, node.resources, counts)
-    return "~ " + summary.rpartition(" | ")[0]  # supervised tokens are not known before tokenising
+    found = {}
+    for node in trainings:
+        _, reasons, summary = decide_train(node.config, node.resources, guess)
+        # Supervised tokens, and what depends on lengths, are not known before tokenising.
+        known = {name: reason for name, reason in reasons.items() if name in _WITHOUT_TOKENS}
+        found[node.name] = Numbers("~ " + summary.rpartition(" | ")[0], known)
+    return found
 
 
 def counted(spec: RunSpec, plan: RunPlan) -> dict[str, TaskCounts] | None:

@@ -73,6 +73,28 @@ def test_check_says_that_ranks_on_cpus_are_more_than_a_step_needs(sft: CliRun) -
     assert row["reason"].endswith("; 1,000 ranks make it 1,000 at least, which leaves few steps: use fewer ranks")
 
 
+def test_check_says_that_a_step_is_more_than_the_data(sft: CliRun) -> None:
+    with_sizes(sft)
+    run = sft.folder / "run.yaml"
+    one = run.read_text("utf-8")
+    assert "one step per epoch" not in sft("check").out
+    run.write_text(one.replace("global_batch_size: 8", "global_batch_size: 100000"), "utf-8")
+    assert (
+        "advice: make the global batch smaller: leave train.global_batch_size and train.micro_batch_size auto "
+        "(one step per epoch: the global batch of 100,000 is more than an epoch's 8 examples)"
+    ) in sft("check").out
+    ranks = "micro_batch_size: 1, epochs: 1}\nresources: {train: {nodes: 100000}}\n"
+    run.write_text(one.replace("micro_batch_size: 4, global_batch_size: 8, epochs: 1}\n", ranks), "utf-8")
+    found = sft("check", "-o", "json").json()
+    (said,) = (row for row in found["advice"] if "one step per epoch" in row["reason"])
+    assert said["text"] == (
+        "make the global batch smaller: use at most 2 ranks (resources.train), and leave train.micro_batch_size auto"
+    )
+    assert said["reason"].endswith("; 99,992 of 100,000 ranks have nothing to do")
+    (time,) = (row for row in found["training"] if row["topic"] == "time")
+    assert time["reason"].startswith("16 threads of "), "8 ranks have an example, with 2 threads each"
+
+
 def test_check_refuses_examples_and_virtual_tokens_that_the_model_has_no_positions_for(sft: CliRun) -> None:
     run = sft.folder / "run.yaml"
     settings = "micro_batch_size: 4, global_batch_size: 8, epochs: 1, method: prompt_tuning"

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from sftjobs.cli.context import owner, plan_file
+from sftjobs.cli.machine import may_have_gpu
+from sftjobs.cli.run import _run_here
 from sftjobs.names import Exit
+from sftjobs.runs import create_run
 from tests.support.cli_run import RUN, CliRun, records
 
 
@@ -163,3 +167,28 @@ def test_nodes_that_would_share_gpus_are_refused_before_any_work(sft: CliRun) ->
     answer = sft("run")
     assert answer.code == Exit.BAD_CONFIG
     assert "run.yaml:9: resources.train.nodes: 2 nodes with GPUs need several machines" in answer.err
+
+
+@pytest.mark.skipif(may_have_gpu(), reason="this machine may have a GPU")
+def test_gpus_that_are_not_there_are_refused_before_any_work(sft: CliRun) -> None:
+    sft.write("run.yaml", RUN + "resources: {train: {gpus_per_node: 1}}\n")
+    answer = sft("run")
+    assert answer.code == Exit.BAD_CONFIG
+    assert "stage train is planned for GPUs, and this machine has no driver of one" in answer.err
+    assert sft("ls", "-o", "json").json() == []
+    planned = plan_file(sft.folder / "run.yaml")
+    who = owner("tickets", "process", sft.folder / "run.yaml", now=1.0)
+    run_id = create_run(planned.store, planned.plan, planned.loaded.text, who)
+    again = sft("resume", run_id)
+    assert again.code == Exit.BAD_CONFIG
+    assert "stage train is planned for GPUs" in again.err
+
+
+def test_more_ranks_than_the_machine_has_cores_for_are_noted_before_they_start(
+    sft: CliRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ranks = "train: {epochs: 1}\nresources: {train: {processes_per_node: 5000}}\n"
+    sft.write("run.yaml", RUN.replace("train: {micro_batch_size: 4, global_batch_size: 8, epochs: 1}\n", ranks))
+    monkeypatch.setattr("sftjobs.cli.execute.execute", lambda *_: 0)
+    assert _run_here(sft.folder / "run.yaml", "text") == 0
+    assert "note: stage train starts 5,000 ranks with 2 threads each, and this machine has " in capsys.readouterr().err

@@ -162,9 +162,11 @@ def test_a_baseline_that_is_as_good_or_better_is_said_plainly(tmp_path: Path) ->
     value = {name: f"{100 * one['value']:.1f} %" for name, one in written["models"].items()}
     assert said.startswith(f"The tuned model is better than the base model: accuracy {value['tuned']} against ")
     assert f"It beats likelihood ({value['likelihood']})" in said
-    assert "But it does not beat the baseline few_shot (the base model with examples in its prompt), which has " in said
-    assert "the baseline is as good" in said
-    assert f"But the baseline classic (TF-IDF and logistic regression) is better: {value['classic']}" in said
+    assert (
+        "But it does not beat the baseline few_shot (the base model with examples in its prompt), which has "
+        f"{value['few_shot']}: as far as this test set shows, the baseline is as good; and the baseline classic "
+        f"(TF-IDF and logistic regression) is better: {value['classic']}. "
+    ) in f"{said} "
     assert "covers the choice of held-out examples only" in said
     assert outcome.counts["classic_verdict"] == "worse"
     beaten = compare_all(
@@ -172,6 +174,31 @@ def test_a_baseline_that_is_as_good_or_better_is_said_plainly(tmp_path: Path) ->
     )
     assert beaten["beats_every_baseline"] is True
     assert "It beats the baseline few_shot (" in beaten["conclusion"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [
+        (
+            0.5,
+            "But it does not beat the baselines few_shot (the base model with examples in its prompt) and classic "
+            "(TF-IDF and logistic regression), which have {few_shot} and {classic}: as far as this test set shows, "
+            "they are as good.",
+        ),
+        (
+            0.9,
+            "But the baselines few_shot (the base model with examples in its prompt) and classic (TF-IDF and logistic "
+            "regression) are better: {few_shot} and {classic}.",
+        ),
+    ],
+)
+def test_several_baselines_that_are_not_beaten_are_one_sentence(rate: float, told: str) -> None:
+    tuned = predictions(200, 0.5, 0, 2)
+    models = {"base": predictions(200, 0.1, 0, 1), "tuned": tuned}
+    others = {"few_shot": predictions(200, rate, 0, 3), "classic": predictions(200, rate, 0, 4)}
+    found = compare_all({**models, **others}, _config())
+    values = {name: f"{100 * found['models'][name]['value']:.1f} %" for name in others}
+    assert found["conclusion"].endswith(told.format(**values))
 
 
 def test_what_went_worse_since_the_previous_run_is_listed() -> None:

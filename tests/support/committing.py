@@ -38,6 +38,7 @@ def commit_stage(
         inputs={name: item.digest for name, item in plan.inputs.items()},
         versions={},
         counts=counts or {},
+        facts={"run_id": f"{plan.run}-{plan.key[:10]}", "stage": plan.stage},
     )
     commit = stages.commit(store, manifest)
     return stages.ref(commit, manifest), manifest

@@ -102,6 +102,43 @@ def test_more_gpus_than_a_batch_has_examples() -> None:
                                                          "use fewer GPUs")  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("batch", "ranks", "named", "text", "idle"),
+    [
+        (160, 1, ["global_batch_size"], None, ""),
+        (161, 1, ["global_batch_size"], "leave train.global_batch_size auto", ""),
+        (100_000, 100_000, [], "use at most 8 ranks (resources.train)", "; 99,840 of 100,000 ranks have nothing to do"),
+        (
+            1_000, 10, ["global_batch_size", "micro_batch_size"],
+            "use at most 8 ranks (resources.train), and leave train.global_batch_size and train.micro_batch_size auto",
+            "",
+        ),
+        (256, 3, [], "set train.global_batch_size: 6", ""),
+    ],
+)  # fmt: skip
+def test_a_batch_larger_than_an_epoch(batch: int, ranks: int, named: list[str], text: str | None, idle: str) -> None:
+    found = choices.batch_beyond_epoch(batch, 160, ranks, named)
+    if text is None:
+        assert found is None
+        return
+    why = f"one step per epoch: the global batch of {batch:,} is more than an epoch's 160 examples{idle}"
+    assert found == (f"make the global batch smaller: {text}", why)
+
+
+def test_gpus_without_an_example_save_no_time_and_cost_all_the_same() -> None:
+    busy = replace(RUN, rates={}, step=1)
+    full, one = (
+        {row.topic: row.value for row in advise(QWEN["7B"], data(2_000_000), run, NODE, Price(2.0, "USD"))}
+        for run in (RUN, busy)
+    )
+    gpus = int(full["resources.train"].split()[0])
+    assert gpus > 1
+    assert (full["time"], one["time"]) == ("29.8 h", "10 days")
+    assert float(one["cost"].split()[0].replace(",", "")) == pytest.approx(
+        gpus * float(full["cost"].split()[0].replace(",", "")), rel=1e-3
+    )
+
+
 def test_many_examples_of_one_task() -> None:
     assert choices.examples_per_task("t", 1000, 0) is None
     assert choices.examples_per_task("t", 5000, labels=77) is None, "77 labels with 1,000 examples have 13 each"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sftjobs.plan.estimate import estimate
+from sftjobs.plan.estimate import numbers
 from sftjobs.plan.finish import finish
 from sftjobs.plan.make import make
 from sftjobs.plan.types import StagePlan
@@ -78,7 +78,7 @@ def test_the_estimate_knows_of_select(tmp_path: Path) -> None:
     facts = make_facts()
     source = external("train.jsonl").model_copy(update={"source": str(path)})
     plan = make(spec, facts.model_copy(update={"externals": {**facts.externals, "task.t": source}}))
-    assert "| 10 steps |" in (estimate(spec, plan) or "")
+    assert "| 10 steps |" in numbers(spec, plan, None)["train"].summary
 
 
 @pytest.mark.parametrize(

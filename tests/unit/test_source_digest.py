@@ -22,6 +22,7 @@ WITHOUT_EFFECT = {
     "sftjobs.plan.configs",  # its values are in the key
     "sftjobs.plan.memory_setup",  # an estimate in the log
     "sftjobs.plan.mixture",  # a table for people
+    "sftjobs.plan.positions",  # refuses, and changes nothing
     "sftjobs.spec.zero_rules",  # what a message suggests
     "sftjobs.spec.clean",  # types of what is in the key
     "sftjobs.spec.data",

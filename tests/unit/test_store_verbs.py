@@ -1,6 +1,7 @@
 """explain, gc, push and pull on a real folder store."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from sftjobs.spec.load import load
 from sftjobs.store.base import Store
 from sftjobs.store.open import open_store
 from tests.support.committing import commit_all
-from tests.support.specs import data_counts, make_facts, make_spec
+from tests.support.specs import data_counts, external, make_facts, make_spec
 
 COUNTS = {
     "data": data_counts(),
@@ -51,9 +52,27 @@ def test_explain_names_the_field_and_what_waits(store: Store, tmp_path: Path) ->
     commit_all(store, plan_of(), tmp_path, COUNTS)
     found = {e.stage: e for e in explain(plan_of(train={"learning_rate": 1e-3}), store)}
     assert found["data"].text == found["eval-base"].text == "cached"
-    assert found["train"].text == "runs: config.learning_rate: 0.0005 -> 0.001"
+    there = found["train"].nearest or ""
+    assert found["train"].text == (
+        f"runs, compared with train of demo-{there[:10]}: config.learning_rate: 0.0005 -> 0.001"
+    )
     assert found["eval-tuned"].waits_for == ["train"]
     assert "eval-tuned" in found["compare"].text
+
+
+def test_explain_names_four_fields_and_short_digests(store: Store, tmp_path: Path) -> None:
+    commit_all(store, plan_of(), tmp_path, COUNTS, until="data")
+    facts = make_facts(externals={**make_facts().externals, "held_out": external("h", "d" * 64)})
+    data = {"tasks": {"t": {"path": "x", "max_examples": 7}}, "held_out": {"path": "h"}, "max_tokens": 99}
+    changed = make(make_spec(seed=9, data={**data, "overlength": "truncate"}), facts)
+    found = explain(changed, store)[0]
+    fields = [field for field, _, _ in found.changed]
+    assert len(fields) > 4 and "inputs.held_out.digest" in fields
+    assert found.text.count(" -> ") == 4
+    assert found.text.endswith(f"; and {len(fields) - 4} more (`sftjobs explain -o json` has them)")
+    only = replace(found, changed=[one for one in found.changed if one[0] == "inputs.held_out.digest"])
+    assert only.text.endswith(f": inputs.held_out.digest: {'c' * 12} -> {'d' * 12}")
+    assert replace(only, nearest_run=None).text.startswith(f"runs, compared with {(found.nearest or '')[:12]}: ")
 
 
 def test_explain_in_an_empty_store(store: Store) -> None:
@@ -152,6 +171,24 @@ def test_pull_is_verified_and_goes_on(store: Store, tmp_path: Path) -> None:
     path.write_bytes(b"damaged")
     with pytest.raises(DamagedError, match=r"model\.safetensors"):
         pull(committed(plan, store), store, "model", tmp_path / "again")
+
+
+def test_pull_replaces_nothing_of_another_result(store: Store, tmp_path: Path) -> None:
+    first, second = plan_of(), plan_of(train={"learning_rate": 1e-3})
+    for number, plan in enumerate((first, second)):
+        commit_all(store, plan, tmp_path / str(number), COUNTS)
+    target = tmp_path / "pulled"
+    pull(committed(first, store), store, "model", target)
+    (target / "notes.md").write_text("mine")
+    before = (target / "model.safetensors").read_bytes()
+    with pytest.raises(
+        DataError, match=r"pulled: model\.safetensors is there with another content, .* delete it first"
+    ):
+        pull(committed(second, store), store, "model", target)
+    assert (target / "model.safetensors").read_bytes() == before
+    seen: list[int] = []
+    (entry,) = pull(committed(first, store), store, "model", target, seen.append)
+    assert sum(seen) == entry.size, "progress counts what is kept"
 
 
 def test_pull_of_what_is_not_there(store: Store, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from sftjobs import names
+from sftjobs.cli.plan_view import training_lines
 from sftjobs.plan.configs import CompareConfig, DataCounts, TrainConfig
 from sftjobs.plan.decide_train import decide_train
+from sftjobs.plan.estimate import Numbers, numbers
 from sftjobs.plan.finish import finish
 from sftjobs.plan.make import make
 from sftjobs.plan.sampler import GENERAL, Mixture
@@ -155,3 +157,36 @@ def test_names_of_jobs_are_checked_with_the_stages_of_the_plans(plans: list[str]
 
 def _used(key: str, plans: list[str]) -> bool:
     return ("key" in key and "key_tasks" in plans) or ("special" in key and "dual_stage" in plans)
+
+
+def test_the_printed_numbers_of_all_plans_are_what_they_share_and_what_differs() -> None:
+    spec = spec_of(ALL, epochs=1, global_batch_size=4, micro_batch_size=4)
+    found = numbers(spec, plan_of(spec), DataCounts.model_validate(counts()))
+    head, *lines = training_lines(found)
+    assert head == (
+        "train, train-sep-1, train-sep-2, train-sep-3, train-key, train-dual-1, train-dual-2: "
+        "world 1x1 | micro batch 4 | accumulation 1 | global batch 4"
+    )
+    reasons = [line for line in lines if line.startswith("  ")]
+    assert reasons == lines[: len(reasons)], "once, and before what differs"
+    assert reasons[0].startswith("  method: the rule for thousands is p_tuning")
+    assert reasons[1].startswith("  learning_rate: 0.0005 is where lora usually works")
+    assert lines[len(reasons) :][:3] == [
+        "train: 40 steps | 1 epoch | 160 supervised tokens",
+        "train-sep-1: 10 steps | 1 epoch | 40 supervised tokens",
+        "train-sep-2: 5 steps | 1 epoch | 20 supervised tokens",
+    ]
+
+
+def test_a_reason_that_only_some_trainings_have_stays_with_them() -> None:
+    few, many = Numbers("world 1x1 | 9 steps", {"method": "a"}), Numbers("world 1x1 | 9 steps", {"method": "b"})
+    lines = ["x, y, z: world 1x1 | 9 steps", "x, z: ", "  method: a", "y: ", "  method: b"]
+    assert training_lines({"x": few, "y": many, "z": few}) == [line.rstrip(" ") for line in lines]
+
+
+def test_the_printed_numbers_of_trainings_that_are_alike_are_one_line() -> None:
+    spec = make_spec(train={"seeds": 3, "method": "lora"})
+    lines = training_lines(numbers(spec, make(spec, make_facts()), DataCounts.model_validate(data_counts(160))))
+    assert lines[0].startswith("train, train-2, train-3: world 1x1 | ")
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert training_lines({}) == []
