@@ -39,10 +39,9 @@ def at_random(kills: int = 20, requests: int = 5, seed: int = 20) -> tuple[Blow,
     draw = random.Random(seed)
     numbers = [signal.SIGKILL] * kills + [signal.SIGTERM] * requests
     draw.shuffle(numbers)
-    steps = sorted(draw.randrange(3, STEPS - 5) for _ in numbers)
     return tuple(
-        Blow(step, number, draw.randrange(NODES), draw.choice([None, 0, 1]))
-        for step, number in zip(steps, numbers, strict=True)
+        Blow(4 + 2 * index, number, draw.randrange(NODES), draw.choice([None, 0, 1]))
+        for index, number in enumerate(numbers)
     )
 
 
@@ -93,9 +92,13 @@ def process(whole: WholeRun, blow: Blow) -> psutil.Process | None:
 
 
 def strike(whole: WholeRun, running: Running, blow: Blow) -> None:
+    """Not at the step at which the attempt before has ended: two that end alike would be no accident."""
+    ends = [one.result.termination.step or 0 for one in whole.attempts("train") if one.result is not None]
+    step = max([blow.step, *(end + 1 for end in ends[-1:])])
+
     def done() -> bool:
         assert running.is_running(), running.text
-        victim = process(whole, blow) if whole.reached("train", step=blow.step) else None
+        victim = process(whole, blow) if whole.reached("train", step=step) else None
         if victim is None:
             return False
         try:
@@ -105,7 +108,7 @@ def strike(whole: WholeRun, running: Running, blow: Blow) -> None:
         return True
 
     folder = whole.job("train")
-    until(done, f"step {blow.step} on node {blow.node}", PATIENCE_S)
+    until(done, f"step {step} on node {blow.node}", PATIENCE_S)
     until(lambda: whole.job("train") != folder or folder is None, "the end of that attempt", PATIENCE_S)
 
 
