@@ -93,7 +93,8 @@ def process(whole: WholeRun, blow: Blow) -> psutil.Process | None:
 
 def strike(whole: WholeRun, running: Running, blow: Blow) -> None:
     """Not at the step at which the attempt before has ended: two that end alike would be no accident."""
-    ends = [one.result.termination.step or 0 for one in whole.attempts("train") if one.result is not None]
+    before = whole.attempts("train") if whole.job("train") is not None else []
+    ends = [one.result.termination.step or 0 for one in before if one.result is not None]
     step = max([blow.step, *(end + 1 for end in ends[-1:])])
 
     def done() -> bool:
