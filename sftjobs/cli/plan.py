@@ -60,7 +60,7 @@ def command(file: Path, form: str, cluster_file: Path | None, namespace: str | N
 
 def _arithmetic(planned: "Planned", intents: "list[Intent]") -> list[str]:
     """Derived numbers and the reasons of what was decided; estimates are marked `~`."""
-    from sftjobs.cli.plan_view import training_lines
+    from sftjobs.cli.plan_view import alike_lines, training_lines
     from sftjobs.plan.committed import committed
     from sftjobs.plan.configs import DataCounts
     from sftjobs.plan.estimate import numbers
@@ -68,16 +68,9 @@ def _arithmetic(planned: "Planned", intents: "list[Intent]") -> list[str]:
     data = committed(planned.plan, planned.store).get("data")
     counts = DataCounts.model_validate(data.manifest.counts) if data is not None else None
     trainings = training_lines(numbers(planned.spec, planned.plan, counts))
-    lines: list[str] = []
-    for intent in intents:
-        stage = intent.plan
-        if stage.kind == "train":  # of all of them at the place of the first
-            lines, trainings = lines + trainings, []
-            continue
-        if stage.summary:
-            lines.append(f"{stage.stage}: {stage.summary}")
-        lines += [f"  {name}: {reason}" for name, reason in stage.reasons.items()]
-    return lines
+    stages = [intent.plan for intent in intents]
+    before, after = ([stage for stage in stages if stage.kind == kind] for kind in ("data", "eval"))
+    return [*alike_lines(before), *trainings, *alike_lines(after)]
 
 
 def _show_objects(planned: "Planned", intents: "list[Intent]", cluster: "ClusterSpec", namespace: str | None) -> None:

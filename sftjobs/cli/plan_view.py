@@ -1,9 +1,10 @@
 """The derived numbers of `sftjobs plan`, for people."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import compress
 
 from sftjobs.plan.estimate import Numbers
+from sftjobs.plan.types import StagePlan
 
 _BETWEEN = " | "
 _ESTIMATED = "~ "
@@ -28,6 +29,15 @@ def training_lines(trainings: Mapping[str, Numbers]) -> list[str]:
     for (head, *more), names in own.items() if len(own) > 1 else ():
         lines += [f"{', '.join(names)}{head}", *more]
     return lines
+
+
+def alike_lines(stages: Iterable[StagePlan]) -> list[str]:
+    """What is said of each stage; once for those of which the same is said."""
+    said: dict[tuple[str, ...], list[str]] = {}
+    for stage in stages:
+        if stage.summary or stage.reasons:
+            said.setdefault(tuple(_lines([""], stage.summary, stage.reasons)), []).append(stage.stage)
+    return [line for (head, *more), names in said.items() for line in (f"{', '.join(names)}{head}", *more)]
 
 
 def _lines(names: list[str], summary: str, reasons: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sftjobs import names
-from sftjobs.cli.plan_view import training_lines
+from sftjobs.cli.plan_view import alike_lines, training_lines
 from sftjobs.plan.configs import CompareConfig, DataCounts, TrainConfig
 from sftjobs.plan.decide_train import decide_train
 from sftjobs.plan.estimate import Numbers, numbers
@@ -190,3 +190,13 @@ def test_the_printed_numbers_of_trainings_that_are_alike_are_one_line() -> None:
     assert lines[0].startswith("train, train-2, train-3: world 1x1 | ")
     assert all(line.startswith("  ") for line in lines[1:])
     assert training_lines({}) == []
+
+
+def test_what_is_said_of_several_evaluations_is_one_line() -> None:
+    stages = [finish(make(make_spec(), make_facts()), "data", {}).model_copy(update=update) for update in (
+        {"stage": "eval-base", "summary": "9 examples", "reasons": {"seed": "always 0"}},
+        {"stage": "compare", "summary": "", "reasons": {}},
+        {"stage": "eval-sep-1", "summary": "9 examples", "reasons": {"seed": "always 0"}},
+        {"stage": "eval-key", "summary": "9 examples", "reasons": {}},
+    )]  # fmt: skip
+    assert alike_lines(stages) == ["eval-base, eval-sep-1: 9 examples", "  seed: always 0", "eval-key: 9 examples"]
