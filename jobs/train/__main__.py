@@ -121,7 +121,7 @@ def training_order(config: TrainConfig, examples: TrainingSet) -> Order:
     order = Order(
         examples.tasks,
         Mixture.of(config.mixture),
-        global_batch=config.micro_batch_size * config.gradient_accumulation_steps * config.world_size,
+        global_batch=config.global_batch,
         seed=config.seed,
         lengths=examples.lengths if config.group_by_length else None,
     )

@@ -30,8 +30,7 @@ class Guards:
         self._config = config
         self._uniform = math.log(vocabulary)
         """Loss of a model that knows nothing, nats."""
-        batch = config.micro_batch_size * config.gradient_accumulation_steps * config.world_size
-        self._first_steps = -(-SAMPLE // batch)
+        self._first_steps = -(-SAMPLE // config.global_batch)
 
     def began(self, history: Sequence[Point]) -> float:
         """Where the loss began, nats per token.

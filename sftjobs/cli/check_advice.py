@@ -59,7 +59,7 @@ def step_advice(planned: "Planned", tables: dict[str, Any]) -> list[dict[str, st
         decided, _, _ = decide_train(stage.config, stage.resources, _counts(data))
         epoch = max(_drawn(decided, data), default=0)
         named = [name for name in ("global_batch_size", "micro_batch_size") if stage.config[name] != "auto"]
-        said = choices.batch_beyond_epoch(_global_batch(decided), epoch, decided.world_size, named)
+        said = choices.batch_beyond_epoch(decided.global_batch, epoch, decided.world_size, named)
         if said is not None:
             found.setdefault(said, []).append(stage.name)
     return [
@@ -137,14 +137,13 @@ def _train_node(planned: "Planned") -> tuple[dict[str, Any], Any]:
 
 def _run(planned: "Planned", decided: TrainConfig, data: Data) -> Run:
     lora, resources = planned.spec.train.lora, planned.plan.stage("train").resources
-    global_batch = _global_batch(decided)
-    step = min(global_batch, max(_drawn(decided, data), default=0))
+    step = min(decided.global_batch, max(_drawn(decided, data), default=0))
     return Run(
         method=decided.method,
         precision=decided.precision,
         micro_batch=decided.micro_batch_size,
-        global_batch=global_batch,
-        epochs=_passes(decided, data, global_batch),
+        global_batch=decided.global_batch,
+        epochs=_passes(decided, data),
         gpus=resources.gpus_per_node * resources.nodes,
         nodes=resources.nodes,
         threads=resources.threads_per_process * max(1, min(resources.world_size, step)),
@@ -156,19 +155,15 @@ def _run(planned: "Planned", decided: TrainConfig, data: Data) -> Run:
     )
 
 
-def _global_batch(decided: TrainConfig) -> int:
-    return decided.micro_batch_size * decided.gradient_accumulation_steps * decided.world_size
-
-
 def _drawn(decided: TrainConfig, data: Data) -> list[int]:
     """Examples of each epoch."""
     return [sum(epoch.values()) for epoch in Mixture.of(decided.mixture).draws(data.tasks)]
 
 
-def _passes(decided: TrainConfig, data: Data, global_batch: int) -> float:
+def _passes(decided: TrainConfig, data: Data) -> float:
     """Over all examples, in the mean: tasks have epochs of their own, and `max_steps` ends them early."""
     drawn = _drawn(decided, data)
-    steps = optimizer_steps(drawn, global_batch)
+    steps = optimizer_steps(drawn, decided.global_batch)
     return sum(drawn) / data.examples * decided.steps / max(1, steps)
 
 

@@ -299,6 +299,11 @@ class TrainConfig(Document):
     keep: Literal["best", "last"] = "last"
     seed: int
 
+    @property
+    def global_batch(self) -> int:
+        """Examples of an optimizer step, on all ranks."""
+        return self.micro_batch_size * self.gradient_accumulation_steps * self.world_size
+
 
 class EvalConfig(Document):
     """Answers of one model to the held-out set, with scores."""

@@ -228,13 +228,12 @@ def max_new_tokens(wanted: Any, counts: DataCounts, reasons: Reasons) -> int:
 
 
 def _summary(config: TrainConfig, resources: Resources, counts: DataCounts, draws: Draws, all_steps: int) -> str:
-    batch = config.micro_batch_size * config.gradient_accumulation_steps * config.world_size
     epochs = f"{len(draws)} epoch{'s' if len(draws) != 1 else ''}"
     parts = [
         f"world {resources.nodes}x{resources.processes_per_node}",
         f"micro batch {config.micro_batch_size}",
         f"accumulation {config.gradient_accumulation_steps}",
-        f"global batch {batch}",
+        f"global batch {config.global_batch}",
         f"{config.steps:,} step{'s' if config.steps != 1 else ''}",
         epochs if config.steps == all_steps else f"max_steps ends {epochs} of {all_steps:,} steps early",
         f"{_supervised(config, counts, draws, all_steps)} supervised tokens",
