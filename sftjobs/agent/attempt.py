@@ -12,10 +12,10 @@ from pathlib import Path
 from sftjobs import names
 from sftjobs.agent import ranks
 from sftjobs.agent.cache import node_cache
-from sftjobs.agent.classify import classify, is_complaint
+from sftjobs.agent.classify import classify, doubt
 from sftjobs.agent.environment import AgentEnvironment
 from sftjobs.agent.facts import Facts, Moments
-from sftjobs.agent.group.base import Group
+from sftjobs.agent.group.base import Doubt, Group
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.inputs import fetch_inputs
 from sftjobs.agent.logs import Log
@@ -116,11 +116,11 @@ class Attempt(ABC):
 
     def run_ranks(
         self, start: Callable[[], ranks.Ranks], group: Group, lost: Callable[[], bool], heart: Heart
-    ) -> tuple[Termination | None, bool]:
+    ) -> tuple[Termination | None, Doubt]:
         """Start the ranks of this node and watch them to their end.
 
-        Returns what their end means (None: there is something to commit), and whether they only complained about
-        ranks elsewhere. Raises BusyError if the LEASE was lost.
+        Returns what their end means (None: there is something to commit), and whether ranks elsewhere may be to blame
+        for it. Raises BusyError if the LEASE was lost.
         """
         kills = oom_kills()
         self.progress.restart()
@@ -145,7 +145,7 @@ class Attempt(ABC):
         crash_point("after-ranks-end")
         self.log.wait(PIPES_S)
         termination = self._meaning(outcome, oom=oom_kills() > kills)
-        return termination, outcome.cause == "ended" and is_complaint(outcome.ends, outcome.stopping)
+        return termination, doubt(outcome.ends, outcome.stopping) if outcome.cause == "ended" else Doubt.NONE
 
     def _meaning(self, outcome: Outcome, oom: bool) -> Termination | None:
         if outcome.elsewhere is not None:

@@ -2,11 +2,12 @@
 
 import json
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sftjobs.agent.group.base import GroupEnded
+from sftjobs.agent.group.base import Doubt, GroupEnded
+from sftjobs.agent.last_words import LastWords
 from sftjobs.agent.stop import StopRequested
 from sftjobs.attempts import EXIT_CLASS, Termination
 from sftjobs.errors import SftError
@@ -29,11 +30,20 @@ class RankEnd:
     """Monotonic time at which the agent saw it."""
     error: str = ""
     """Message of its error file."""
+    words: LastWords = field(default_factory=LastWords)
 
     @property
     def status(self) -> int:
         """As a shell gives it: 128 + n for signal n."""
         return 128 - self.code if self.code < 0 else self.code
+
+    @property
+    def doubt(self) -> Doubt:
+        """Of a rank that failed."""
+        aborted = self.status == 128 + signal.SIGABRT
+        if self.code == Exit.INFRASTRUCTURE or (aborted and self.words.of_communication):
+            return Doubt.COMPLAINT
+        return Doubt.ABORTED if aborted else Doubt.NONE
 
 
 def read_error(path: Path) -> str:
@@ -46,16 +56,19 @@ def read_error(path: Path) -> str:
 
 
 def first_failure(ends: list[RankEnd], stopping: bool) -> RankEnd | None:
-    """The rank that is to blame: the first that failed, but not with the complaint that a peer is gone."""
+    """The rank that is to blame: the first that failed, but not with the complaint that a peer is gone.
+
+    A rank that was aborted comes between: it has not said why.
+    """
     fine = {0, int(Exit.STOPPED), -signal.SIGTERM} if stopping else {0}
     failed = [end for end in ends if end.code not in fine]
-    return min(failed, key=lambda end: (end.code == Exit.INFRASTRUCTURE, end.seen, end.rank), default=None)
+    return min(failed, key=lambda end: (end.doubt, end.seen, end.rank), default=None)
 
 
-def is_complaint(ends: list[RankEnd], stopping: bool) -> bool:
-    """True if the first rank to fail only said that it cannot reach another one."""
+def doubt(ends: list[RankEnd], stopping: bool) -> Doubt:
+    """Whether ranks elsewhere may be to blame for the first failure here."""
     worst = first_failure(ends, stopping)
-    return worst is not None and worst.code == Exit.INFRASTRUCTURE
+    return Doubt.NONE if worst is None else worst.doubt
 
 
 def classify(ends: list[RankEnd], *, stopping: bool, oom: bool) -> Termination | None:
@@ -83,6 +96,8 @@ def _failure(end: RankEnd, oom: bool) -> Termination:
         return Termination(failure=EXIT_CLASS[end.code], code=end.code, rank=end.rank, message=message)
     if end.status in (Exit.STOPPED, 128 + signal.SIGTERM):
         return _infrastructure(end, f"{who} was told to stop by somebody else than its agent")
+    if end.doubt is Doubt.COMPLAINT:
+        return _infrastructure(end, f"communication between ranks failed, which ended {who}: {end.words.text}")
     return Termination(failure="user", code=Exit.USER_ERROR, rank=end.rank, message=_user_message(end, who))
 
 
@@ -96,7 +111,8 @@ def _user_message(end: RankEnd, who: str) -> str:
     if end.status == 128 + signal.SIGSEGV:
         return f"{who} crashed in native code (SIGSEGV); its stack is at the end of the log"
     if end.code < 0:
-        return f"{who} ended by signal {_signal_name(-end.code)}; its last lines of log say why"
+        why = f": {end.words.text}" if end.words.text else "; its last lines of log say why"
+        return f"{who} ended by signal {_signal_name(-end.code)}{why}"
     return end.error or f"{who} ended with exit code {end.code}; its last lines of log say why"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from sftjobs.agent import ranks
 from sftjobs.agent.attempt import Attempt
 from sftjobs.agent.classify import of_error
-from sftjobs.agent.group.base import GroupEnded
+from sftjobs.agent.group.base import Doubt, GroupEnded
 from sftjobs.agent.group.peer import Peer
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.image import check_image
@@ -33,7 +33,7 @@ class FollowingAttempt(Attempt):
                 raise
             except Exception as error:
                 # Node 0 must not take this for a lost node: being asked to stop, say, costs nothing.
-                return self.group.settle(of_error(error), complaint=False)
+                return self.group.settle(of_error(error), Doubt.NONE)
             finally:
                 self.workdir.remove()
 
@@ -52,8 +52,8 @@ class FollowingAttempt(Attempt):
         meet = ranks.Meeting(self.environment.leader[0], port)
         start = partial(ranks.start, plan, node, self.workdir, resume, self.log, os.environ, meet)
         try:
-            termination, complaint = self.run_ranks(start, self.group, lambda: False, heart)
-            return self._until_the_end(termination, complaint, heart)
+            termination, doubt = self.run_ranks(start, self.group, lambda: False, heart)
+            return self._until_the_end(termination, doubt, heart)
         finally:
             uploader.abort()
 
@@ -69,7 +69,7 @@ class FollowingAttempt(Attempt):
             self.group.answer(problem)
         return None if step is None else self.resume_folder(step), proposal
 
-    def _until_the_end(self, termination: Termination | None, complaint: bool, heart: Heart) -> Termination:
+    def _until_the_end(self, termination: Termination | None, doubt: Doubt, heart: Heart) -> Termination:
         """The ranks here have ended; parts of checkpoints are still uploaded if node 0 orders them."""
         if termination is None:
             self.group.finished()
@@ -80,4 +80,4 @@ class FollowingAttempt(Attempt):
         if termination.code == Exit.STOPPED:
             heart.say("saving", "waiting for node 0 to save")
             return self.group.verdict(self.plan.operation.grace_s) or termination
-        return self.group.settle(termination, complaint)
+        return self.group.settle(termination, doubt)

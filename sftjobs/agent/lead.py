@@ -132,11 +132,11 @@ class LeadingAttempt(Attempt):
         meet = ranks.Meeting("127.0.0.1", port)  # rank 0 is here, and the name of this node may not be known yet
         saver = self._saver(heart)
         start = partial(ranks.start, self.plan, 0, self.workdir, resume, self.log, os.environ, meet)
-        termination, complaint = self.run_ranks(start, self.group, lambda: self.lease.lost, heart)
+        termination, doubt = self.run_ranks(start, self.group, lambda: self.lease.lost, heart)
         if termination is None:
             termination = self._nothing_written() or self.group.finished()
         elif termination.code != Exit.STOPPED:
-            termination = self.group.settle(termination, complaint)
+            termination = self.group.settle(termination, doubt)
         self._last_checkpoint(saver, termination)
         if termination is None:
             return None

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import IO
@@ -24,6 +24,7 @@ GROWTH = 1.25
 """Each interval is so much longer than the one before: a person watches the beginning."""
 MAX_WAITING = 64 << 20
 READ_BYTES = 1 << 16
+Hear = Callable[[bytes], None]
 
 
 class Shipper:
@@ -129,9 +130,12 @@ class Log:
         redactor = Redactor(self._secrets)
         return (redactor.feed(text.encode()) + redactor.flush()).decode()
 
-    def follow(self, stream: IO[bytes], descriptor: int, prefix: str) -> None:
-        """Pass on whole lines of a pipe to `descriptor` (1 or 2) until its end, each behind `prefix`."""
-        reader = threading.Thread(target=self._read, args=(stream, descriptor, prefix.encode()), daemon=True)
+    def follow(self, stream: IO[bytes], descriptor: int, prefix: str, hear: Hear | None = None) -> None:
+        """Pass on whole lines of a pipe to `descriptor` (1 or 2) until its end, each behind `prefix`.
+
+        `hear` gets them, too: redacted, without the prefix, from the thread that reads.
+        """
+        reader = threading.Thread(target=self._read, args=(stream, descriptor, prefix.encode(), hear), daemon=True)
         reader.start()
         self._readers.append(reader)
 
@@ -141,7 +145,14 @@ class Log:
         for reader in self._readers:
             reader.join(max(0.0, deadline - time.monotonic()))
 
-    def _read(self, stream: IO[bytes], descriptor: int, prefix: bytes) -> None:
+    def _read(self, stream: IO[bytes], descriptor: int, prefix: bytes, hear: Hear | None) -> None:
+        for lines in self._lines(stream):
+            if hear is not None:
+                hear(lines)
+            self._emit(_prefixed(lines, prefix), descriptor)
+
+    def _lines(self, stream: IO[bytes]) -> Iterator[bytes]:
+        """Redacted: one or more whole lines, or a part of one that is too long to wait for its end."""
         redactor = Redactor(self._secrets)
         line = b""
         with stream:
@@ -149,11 +160,11 @@ class Log:
                 line += redactor.feed(data)
                 whole, newline, line = line.rpartition(b"\n")
                 if newline or len(line) > READ_BYTES:
-                    self._emit(_prefixed(whole + newline if newline else line, prefix), descriptor)
+                    yield whole + newline if newline else line
                     line = line if newline else b""
         rest = line + redactor.flush()
         if rest:
-            self._emit(_prefixed(rest + b"\n", prefix), descriptor)
+            yield rest + b"\n"
 
     def _emit(self, data: bytes, descriptor: int) -> None:
         with self._lock:

@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sftjobs import names
+from sftjobs.agent.last_words import LastWords
 from sftjobs.agent.logs import Log
 from sftjobs.agent.whereabouts import Place
 from sftjobs.agent.workdir import Workdir
@@ -30,6 +31,7 @@ class Rank:
     process: "subprocess.Popen[bytes]"
     error_file: Path
     phase_file: Path
+    words: LastWords = field(default_factory=LastWords)
 
 
 class Ranks:
@@ -121,12 +123,13 @@ def start(
             stderr=subprocess.PIPE,
             process_group=0,
         )
-        started.append(Rank(rank, process, error_file, phase_file))
+        item = Rank(rank, process, error_file, phase_file)
+        started.append(item)
         assert process.stdout is not None
         assert process.stderr is not None
         prefix = f"[rank {rank}] " if world > 1 else ""
         log.follow(process.stdout, 1, prefix)
-        log.follow(process.stderr, 2, prefix)
+        log.follow(process.stderr, 2, prefix, item.words.hear)
     return Ranks(started)
 
 

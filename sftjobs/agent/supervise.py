@@ -103,7 +103,7 @@ class Supervisor:
         now = time.monotonic()
         ended = [(item, code) for item, code in zip(self.ranks.ranks, self.ranks.codes(), strict=True)]
         return [
-            RankEnd(item.rank, code, seen.setdefault(item.rank, now), read_error(item.error_file))
+            RankEnd(item.rank, code, seen.setdefault(item.rank, now), read_error(item.error_file), item.words)
             for item, code in ended
             if code is not None
         ]

@@ -27,6 +27,8 @@ from tests.support.chains import intent
         ("exit:5", "user", 1, "rank 0 ended with exit code 5; its last lines of log say why"),
         ("exit:20", "infrastructure", 21, "rank 0 was told to stop by somebody else than its agent"),
         ("kill", "infrastructure", 21, "rank 0 was killed from outside (KILL), not for memory"),
+        ("throw:too long", "user", 1, "rank 0 ended by signal SIGABRT: std::length_error: too long"),
+        ("abort:", "user", 1, "rank 0 ended by signal SIGABRT; its last lines of log say why"),
         ("segfault", "user", 1, "rank 0 crashed in native code (SIGSEGV); its stack is at the end of the log"),
     ],
 )

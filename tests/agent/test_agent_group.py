@@ -30,6 +30,7 @@ from tests.support.agent_groups import (
     steps,
     undisturbed_digest,
     waiting,
+    with_all,
 )
 from tests.support.agent_runner import RUN_ID, AgentBench, RunningAgent, handles_term, until
 
@@ -101,6 +102,57 @@ def test_a_mistake_on_another_node_is_the_message_of_all(bench: AgentBench) -> N
     assert codes(agents) == [Exit.BAD_CONFIG, Exit.BAD_CONFIG]
     assert {agent.termination.message for agent in agents} == {"label 'x' is unknown"}
     assert {agent.termination.rank for agent in agents} == {2}
+
+
+GONE = both({"TEST_PEER_GONE": "throw:what libraries do when a peer is gone"})
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_ranks_that_are_aborted_when_one_is_killed(bench: AgentBench, undisturbed: str, rank: int) -> None:
+    """A library that ends the process says nothing of who was the first."""
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=with_all(GONE, {"TEST_AT_5": f"{rank}/kill:"}))
+    assert codes(agents) == [Exit.INFRASTRUCTURE, Exit.INFRASTRUCTURE]
+    for agent in agents:
+        assert f"rank {rank} was killed from outside (KILL), not for memory" in agent.termination.message
+    assert "std::length_error" in agents[0].text + agents[1].text
+    go_on(bench, plan, undisturbed, 4)
+
+
+def test_ranks_that_are_aborted_when_one_finds_a_mistake(bench: AgentBench) -> None:
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=with_all(GONE, {"TEST_AT_3": "2/data-error:label 'x' is unknown"}))
+    assert codes(agents) == [Exit.BAD_CONFIG, Exit.BAD_CONFIG]
+    assert {agent.termination.message for agent in agents} == {"label 'x' is unknown"}
+
+
+def test_ranks_that_are_aborted_when_a_node_is_lost(bench: AgentBench, tmp_path: Path) -> None:
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=with_all(GONE, waiting(tmp_path, 5)))
+    until(lambda: all_there(tmp_path), "step 5")
+    (tmp_path / "go").touch()
+    for process in agents[1].family():
+        process.kill()
+    assert agents[0].wait() == Exit.INFRASTRUCTURE
+    assert "node 1 is gone" in agents[0].termination.message
+
+
+def test_a_rank_that_is_aborted_for_a_reason_of_its_own(bench: AgentBench) -> None:
+    """All others complain about it."""
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both({"TEST_AT_3": "2/throw:too long"}))
+    assert codes(agents) == [Exit.USER_ERROR, Exit.USER_ERROR]
+    for agent in agents:
+        assert agent.termination.message == "rank 2 ended by signal SIGABRT: std::length_error: too long"
+
+
+def test_a_rank_that_is_aborted_for_lack_of_a_connection(bench: AgentBench, undisturbed: str) -> None:
+    said = "terminate called after throwing an instance of 'gloo::IoException'\n  what():  Connection reset by peer"
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both({"TEST_AT_5": f"1/abort:{said}"}))
+    assert codes(agents) == [Exit.INFRASTRUCTURE, Exit.INFRASTRUCTURE]
+    assert {agent.termination.failure for agent in agents} == {"infrastructure"}
+    go_on(bench, plan, undisturbed, 4)
 
 
 @pytest.mark.parametrize("node", [0, 1])

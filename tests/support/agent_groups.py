@@ -93,3 +93,8 @@ def go_on(
         for rank in GROUP.ranks_of(node):
             assert f"[rank {rank}] resumed at step {step}" in log or (step == 0 and f"[rank {rank}] fresh" in log), log
     assert bench.digest(plan) == digest
+
+
+def with_all(variables: dict[int, dict[str, str]], more: dict[str, str]) -> dict[int, dict[str, str]]:
+    """Further variables on every node."""
+    return {node: own | more for node, own in variables.items()}

@@ -9,6 +9,7 @@ import pytest
 
 from sftjobs.agent.classify import RankEnd, classify, of_error, read_error
 from sftjobs.agent.inputs import wanted
+from sftjobs.agent.last_words import LastWords
 from sftjobs.agent.memory import oom_kills
 from sftjobs.agent.progress import Progress
 from sftjobs.agent.redact import Redactor
@@ -66,6 +67,9 @@ def end(rank: int, code: int, seen: float = 0.0, error: str = "") -> RankEnd:
         ([end(0, 21, 1.0), end(1, 1, 2.0)], False, False, "user", 1, 1),
         ([end(0, 1, 2.0), end(1, 1, 1.0)], False, False, "user", 1, 1),
         ([end(0, 21, 2.0), end(1, 21, 1.0)], False, False, "infrastructure", 21, 1),
+        ([end(0, -signal.SIGABRT, 1.0), end(1, -signal.SIGKILL, 2.0)], False, False, "infrastructure", 21, 1),
+        ([end(0, -signal.SIGABRT, 1.0), end(1, 10, 2.0)], False, False, "config", 10, 1),
+        ([end(0, 21, 1.0), end(1, 134, 2.0)], False, False, "user", 1, 1),
     ],
 )
 def test_classes(ends: list[RankEnd], stopping: bool, oom: bool, failure: str, code: int, rank: int | None) -> None:
@@ -73,6 +77,45 @@ def test_classes(ends: list[RankEnd], stopping: bool, oom: bool, failure: str, c
     assert termination is not None
     assert (termination.failure, termination.code, termination.rank) == (failure, code, rank)
     assert termination.message
+
+
+WATCHDOG = b"[rank1]: terminate called after throwing an instance of 'c10::DistBackendError'"
+
+
+@pytest.mark.parametrize(
+    ("said", "of_communication", "text"),
+    [
+        ([], False, ""),
+        ([b"terminate called without an active exception\n"], False, ""),
+        ([WATCHDOG + b"\n  what():  [Rank 1] NCCL error\nstack\n"], True, "c10::DistBackendError: [Rank 1] NCCL error"),
+        ([WATCHDOG + b"\n", b"  what():  cut\n"], True, "c10::DistBackendError: cut"),
+        ([WATCHDOG + b"\n"], True, "c10::DistBackendError"),
+        (
+            [b"terminate called after throwing an instance of 'c10::Error'\n  what():  CUDA error\n"],
+            False,
+            "c10::Error: CUDA error",
+        ),
+    ],
+)
+def test_last_words(said: list[bytes], of_communication: bool, text: str) -> None:
+    words = LastWords()
+    for lines in said:
+        words.hear(lines)
+    assert (words.of_communication, words.text) == (of_communication, text)
+
+
+def test_aborted_for_lack_of_a_peer() -> None:
+    """Any other failure is to blame first; alone it is no mistake of the program."""
+    words = LastWords()
+    words.hear(WATCHDOG + b"\n")
+    aborted = RankEnd(1, -signal.SIGABRT, 1.0, words=words)
+    alone = classify([aborted], stopping=False, oom=False)
+    assert alone is not None
+    assert (alone.failure, alone.code) == ("infrastructure", 21)
+    assert alone.message == "communication between ranks failed, which ended rank 1: c10::DistBackendError"
+    other = classify([aborted, end(0, 1, 2.0, "it broke")], stopping=False, oom=False)
+    assert other is not None
+    assert (other.failure, other.message) == ("user", "it broke")
 
 
 def test_all_well_means_commit() -> None:

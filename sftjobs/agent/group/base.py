@@ -3,10 +3,23 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 
 from sftjobs.agent.whereabouts import Place
 from sftjobs.attempts import Termination
 from sftjobs.names import Exit
+
+
+class Doubt(IntEnum):
+    """How much a failure looks like the consequence of another one, which is the cause then."""
+
+    NONE = 0
+    """It has a reason of its own."""
+    ABORTED = 1
+    """The process was ended by a library: some do that when a peer is gone, and all when they have a bug."""
+    COMPLAINT = 2
+    """It says itself that another rank is gone."""
+
 
 Check = Callable[[], None]
 """Called while something is waited for; ends the waiting by raising."""
@@ -52,10 +65,10 @@ class Group(ABC):
         """Where the ranks here are: tell whoever watches progress. What is known of all ranks, as far as it is told."""
 
     @abstractmethod
-    def settle(self, own: Termination, complaint: bool) -> Termination:
+    def settle(self, own: Termination, doubt: Doubt) -> Termination:
         """The ranks here have ended badly: what the first failure of the whole group was.
 
-        `complaint`: the first rank to fail here only complained about another one.
+        `doubt`: of the first rank to fail here.
         """
 
 

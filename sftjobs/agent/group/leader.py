@@ -4,10 +4,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from sftjobs.agent.group.base import Check, Group, GroupEnded, News, infrastructure, lost
+from sftjobs.agent.group.base import Check, Doubt, Group, GroupEnded, News, infrastructure, lost
 from sftjobs.agent.group.channel import Channel
 from sftjobs.agent.group.messages import (
     Answer,
@@ -32,10 +33,24 @@ POLL_S = 0.05
 HELLO_S = 10.0
 """A connection that does not say in this time who it is, is not of this group."""
 COMPLAINT_S = 3.0
-"""Ranks that complain about others end within moments; the one they complain about is reported in this time."""
+"""Ranks whose peer is gone end within moments; the one that was the first is reported in this time."""
 GOODBYE_S = 10.0
 """Peers have so long to hear how it ended."""
 MAX_HELLO = 4096
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What a peer said when its ranks had failed."""
+
+    doubt: Doubt
+    moment: float
+    """Monotonic time."""
+    termination: Termination
+
+
+def _by_doubt(failure: _Failure) -> tuple[Doubt, float]:
+    return failure.doubt, failure.moment
 
 
 class Leader(Group):
@@ -56,8 +71,8 @@ class Leader(Group):
         self._saved: dict[int, Saved] = {}
         self._places: dict[int, list[Place]] = {}
         self._finished: set[int] = set()
-        self._failures: list[tuple[bool, float, Termination]] = []
-        """Of peers: complaint, moment, what it was."""
+        self._failures: list[_Failure] = []
+        """Of peers, in the order in which they were told."""
         self._lost: tuple[int, str] | None = None
         self._gone: set[int] = set()
         self._listener: socket.socket | None = None
@@ -147,14 +162,16 @@ class Leader(Group):
 
     # --- the end
 
-    def settle(self, own: Termination, complaint: bool) -> Termination:
-        """See Group. What peers report in the next moments counts if it is no complaint, too."""
-        deadline = time.monotonic() + (COMPLAINT_S if complaint and self._nodes > 1 else 0.0)
-        while time.monotonic() < deadline and not any(not failure[0] for failure in self._failures):
+    def settle(self, own: Termination, doubt: Doubt) -> Termination:
+        """See Group. What peers report in the next moments counts if it leaves less doubt, and so does a lost node."""
+        deadline = time.monotonic() + (COMPLAINT_S if doubt and self._nodes > 1 else 0.0)
+        while time.monotonic() < deadline and not self._known_cause():
             self._wait()
         with self._changed:
-            better = [failure for failure in self._failures if complaint and not failure[0]]
-        return min(better, key=lambda failure: failure[1])[2] if better else own
+            better = [failure for failure in self._failures if failure.doubt < doubt]
+            if better:
+                return min(better, key=_by_doubt).termination
+            return lost(*self._lost) if doubt and self._lost else own
 
     def finished(self) -> Termination | None:
         """Wait until the ranks of all nodes have ended well; otherwise how the attempt ended."""
@@ -199,11 +216,23 @@ class Leader(Group):
         if failure is not None:
             raise GroupEnded(failure)
 
+    def _known_cause(self) -> bool:
+        with self._changed:
+            return self._lost is not None or any(failure.doubt is Doubt.NONE for failure in self._failures)
+
     def _first_failure(self) -> Termination | None:
-        """A peer that said how it failed comes before one that is simply gone."""
-        if self._failures:
-            return min(self._failures, key=lambda failure: failure[:2])[2]
-        return lost(*self._lost) if self._lost else None
+        """A peer that knows why it failed comes before one that is gone, and that before one that is in doubt.
+
+        While there is nothing but doubt, others may still say more.
+        """
+        first = min(self._failures, key=_by_doubt, default=None)
+        if first is not None and first.doubt is Doubt.NONE:
+            return first.termination
+        if self._lost is not None:
+            return lost(*self._lost)
+        if first is not None and time.monotonic() - self._failures[0].moment > COMPLAINT_S:
+            return first.termination
+        return None
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -254,7 +283,7 @@ class Leader(Group):
                 case Finished():
                     self._finished.add(node)
                 case Failed():
-                    self._failures.append((message.complaint, time.monotonic(), message.termination))
+                    self._failures.append(_Failure(message.doubt, time.monotonic(), message.termination))
                 case Stop():
                     self._on_stop()
                 case _:

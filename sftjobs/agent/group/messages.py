@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from sftjobs.agent.group.base import Doubt
 from sftjobs.agent.whereabouts import Place
 from sftjobs.attempts import Termination
 from sftjobs.model import Document
@@ -86,8 +87,8 @@ class Failed(Document):
 
     kind: Literal["failed"] = "failed"
     termination: Termination
-    complaint: bool
-    """True if the first rank to fail here only complained about another one."""
+    doubt: Doubt
+    """Of the first rank to fail here."""
 
 
 class Finished(Document):

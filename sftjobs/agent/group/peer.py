@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from sftjobs.agent.group.base import Check, Group, GroupEnded, News, infrastructure, lost
+from sftjobs.agent.group.base import Check, Doubt, Group, GroupEnded, News, infrastructure, lost
 from sftjobs.agent.group.channel import Channel
 from sftjobs.agent.group.messages import (
     Answer,
@@ -129,11 +129,11 @@ class Peer(Group):
     def saved(self, step: int, problem: str = "") -> None:
         self._send(Saved(step=step, problem=problem))
 
-    def settle(self, own: Termination, complaint: bool) -> Termination:
+    def settle(self, own: Termination, doubt: Doubt) -> Termination:
         """See Group; node 0 decides, if it was ever found."""
         if self._channel is None:
             return own
-        self._send(Failed(termination=own, complaint=complaint))
+        self._send(Failed(termination=own, doubt=doubt))
         return self.verdict(VERDICT_S) or own
 
     def finished(self) -> None:

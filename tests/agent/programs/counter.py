@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -74,6 +75,11 @@ def misbehave(program: Program, action: str) -> None:
         os._exit(int(value))
     elif name == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif name == "throw":  # and nobody catches it
+        ctypes.CDLL("libstdc++.so.6")["_ZSt20__throw_length_errorPKc"](value.encode())
+    elif name == "abort":
+        print(value, file=sys.stderr, flush=True)
+        os.abort()
     elif name == "segfault":
         ctypes.string_at(0)
     elif name == "deaf":

@@ -2,7 +2,8 @@
 
 Content: one chain of hashes over the states of all ranks, so that a part of a checkpoint that is of another step shows.
 TEST_AT_<step> makes ranks misbehave, as in counter.py; `<rank>/...` means one of them.
-`<rank>/lost:`: what it says to the others at that step is lost on the way.
+`<rank>/lost:`: what it says to the others at that step is lost on the way. TEST_PEER_GONE is what they do when they
+notice that one of them is gone, instead of saying so.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import os
 import socket
 import time
+from typing import NoReturn
 
 from counter import misbehave  # the folder of the programs is on the path
 
@@ -22,7 +24,7 @@ class Ranks:
     """The other ranks, by sockets: every rank says a line, and hears those of all."""
 
     def __init__(self, program: Program) -> None:
-        self.rank, self.world = program.rank, program.world_size
+        self.program, self.rank, self.world = program, program.rank, program.world_size
         address = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
         if self.rank:
             self.files = [_connect(address).makefile("rw")]
@@ -46,16 +48,20 @@ class Ranks:
         try:
             print(json.dumps(value), file=file, flush=True)
         except OSError as error:
-            raise SftError(f"communication between ranks failed: {error}") from error
+            self.gone(str(error))
 
     def hear(self, file):
         try:
             line = file.readline()
         except OSError as error:
-            raise SftError(f"communication between ranks failed: {error}") from error
+            self.gone(str(error))
         if not line:
-            raise SftError("communication between ranks failed: connection closed by peer")
+            self.gone("connection closed by peer")
         return json.loads(line)
+
+    def gone(self, why: str) -> NoReturn:
+        misbehave(self.program, os.environ.get("TEST_PEER_GONE", ""))
+        raise SftError(f"communication between ranks failed: {why}")
 
 
 def _connect(address: tuple[str, int]) -> socket.socket:
