@@ -20,8 +20,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from sftjobs import names
 from sftjobs.canonical import readable
@@ -129,15 +130,27 @@ def main(run: Callable[[Program], None]) -> None:
         run(program)
     except Stopped as stopped:
         print(f"stopped on request: {stopped}", file=sys.stderr)
-        sys.exit(Exit.STOPPED)
+        _end(Exit.STOPPED)
     except SftError as error:
         _leave_error(str(error))
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(error.exit_code)
     except Exception as error:
         _leave_error(f"{type(error).__name__}: {error}")
         traceback.print_exc()
-        sys.exit(Exit.USER_ERROR)
+        _end(Exit.USER_ERROR)
+
+
+def _end(code: int) -> NoReturn:
+    """At once, with all files closed by whoever opened them.
+
+    While Python takes itself down, threads of gloo and NCCL whose peers are gone may wait for them, or abort the
+    process: the code would say something else then.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _leave_error(message: str) -> None:

@@ -22,6 +22,7 @@ from tests.support.chains import intent
     [
         ("raise:it broke", "user", 1, "RuntimeError: it broke"),
         ("data-error:line 3 is cut", "config", 10, "line 3 is cut"),
+        ("crash-on-the-way-out:line 3 is cut", "config", 10, "line 3 is cut"),
         ("exit:11", "checkpoint", 11, "rank 0 ended with exit code 11; its last lines of log say why"),
         ("exit:21", "infrastructure", 21, "rank 0 ended with exit code 21; its last lines of log say why"),
         ("exit:5", "user", 1, "rank 0 ended with exit code 5; its last lines of log say why"),

@@ -4,6 +4,7 @@ The environment variable TEST_AT_<step> makes it misbehave at that step: it is n
 an undisturbed attempt work on the same stage.
 """
 
+import atexit
 import ctypes
 import hashlib
 import json
@@ -70,6 +71,9 @@ def misbehave(program: Program, action: str) -> None:
     elif name == "raise":
         raise RuntimeError(value)
     elif name == "data-error":
+        raise DataError(value)
+    elif name == "crash-on-the-way-out":  # as threads of libraries do whose peers are gone
+        atexit.register(os.abort)
         raise DataError(value)
     elif name == "exit":
         os._exit(int(value))
