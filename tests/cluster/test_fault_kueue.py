@@ -6,48 +6,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support import kueue
 from tests.support.cluster_run import ClusterRun
 from tests.support.disturbed import in_the_middle
-from tests.support.lab import Cluster, Object
+from tests.support.lab import Cluster
 from tests.support.whole_run import WholeRun
 
 AWAY_S = 60.0
-KUEUE = ("deployment/kueue-controller-manager", "-n", "kueue-system")
-_API = "kueue.x-k8s.io/v1beta1"
-
-
-def queue_objects(namespace: str) -> list[Object]:
-    """A queue of a namespace with a quota for two stages at a time; the cluster-wide ones carry its name."""
-    name = f"ct-{namespace}"
-    quota = [{"name": "cpu", "nominalQuota": "2"}, {"name": "memory", "nominalQuota": "8Gi"}]
-    return [
-        {"apiVersion": _API, "kind": "ResourceFlavor", "metadata": {"name": name}},
-        {
-            "apiVersion": _API,
-            "kind": "ClusterQueue",
-            "metadata": {"name": name},
-            "spec": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "resourceGroups": [
-                    {
-                        "coveredResources": ["cpu", "memory", "ephemeral-storage"],
-                        "flavors": [
-                            {
-                                "name": name,
-                                "resources": [*quota, {"name": "ephemeral-storage", "nominalQuota": "20Gi"}],
-                            }
-                        ],
-                    }
-                ],
-            },
-        },
-        {
-            "apiVersion": _API,
-            "kind": "LocalQueue",
-            "metadata": {"name": "team", "namespace": namespace},
-            "spec": {"clusterQueue": name},
-        },
-    ]
 
 
 @pytest.fixture(scope="class")
@@ -55,22 +20,10 @@ def run(cluster: Cluster, new_run: Callable[..., ClusterRun]) -> Iterator[Cluste
     if not cluster.has_kueue():
         pytest.skip("this cluster has no Kueue")
     run = new_run("kueue")
-    cluster.apply(*queue_objects(run.namespace))
-    run.values["queue"] = "team"
-    run.install()
-    yield run
-    name = f"ct-{run.namespace}"
-    cluster.kubectl("delete", f"clusterqueue/{name}", f"resourceflavor/{name}", "--wait=false", check=False)
-
-
-def workload(run: ClusterRun, stage: str) -> str:
-    """Name of the Workload of the stage's newest Job."""
-    job = run.whole.attempts(stage)[-1].intent.job
-    found = run.cluster.get("workloads.kueue.x-k8s.io", run.namespace)
-    owners = {
-        owner["name"]: item["metadata"]["name"] for item in found for owner in item["metadata"]["ownerReferences"]
-    }
-    return str(owners[job])
+    with kueue.queue(cluster, run.namespace):
+        run.values["queue"] = kueue.QUEUE
+        run.install()
+        yield run
 
 
 def set_active(run: ClusterRun, name: str, active: bool) -> None:
@@ -84,7 +37,7 @@ class TestKueue:
     def test_preempted_and_admitted_again(self, run: ClusterRun) -> None:
         """It saves, its pods go, and the same Job goes on from what it saved."""
         saved = in_the_middle(run)
-        name = workload(run, "train")
+        name = kueue.workload(run.cluster, run.namespace, run.whole.attempts("train")[-1].intent.job)
         set_active(run, name, active=False)
         run.until(lambda: not run.pods("train"), "the pod is gone")
         at_the_end = max(run.whole.saved_steps())
@@ -97,16 +50,16 @@ class TestKueue:
     def test_kueue_away_for_a_minute(self, run: ClusterRun) -> None:
         """From the end of training on no Job can be made: its webhook fails closed."""
         in_the_middle(run)
-        run.cluster.kubectl("scale", *KUEUE, "--replicas=0")
+        run.cluster.kubectl("scale", *kueue.DEPLOYMENT, "--replicas=0")
         try:
             run.until(lambda: run.stage_state("train") == "succeeded", "training has ended")
             time.sleep(AWAY_S)
             assert not run.whole.digests().get("eval-tuned")
         finally:
-            run.cluster.kubectl("scale", *KUEUE, "--replicas=1")
-            run.cluster.kubectl("rollout", "status", *KUEUE, "--timeout=180s", timeout_s=200)
+            run.cluster.kubectl("scale", *kueue.DEPLOYMENT, "--replicas=1")
+            run.cluster.kubectl("rollout", "status", *kueue.DEPLOYMENT, "--timeout=180s", timeout_s=200)
 
     def test_the_run_ends_as_if_undisturbed(self, run: ClusterRun, undisturbed: WholeRun) -> None:
         run.wait_until_ended()
         run.assert_as_undisturbed(undisturbed)
-        assert not run.cluster.get("workloads.kueue.x-k8s.io", run.namespace)
+        assert not run.cluster.get(kueue.WORKLOADS, run.namespace)

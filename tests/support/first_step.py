@@ -28,7 +28,7 @@ class FirstStep:
 
 
 def first_step(run: ClusterRun) -> FirstStep:
-    """Of the newest attempt, which is the first one, while it runs."""
+    """Of the newest attempt, while it runs; it began at the first step."""
     pods = run.until(lambda: len(found := run.pods("train")) == 2 and found, "two pods of train run")
     run.wait_for_step(1)
     started = max(_started(pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]) for pod in pods)
