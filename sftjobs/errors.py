@@ -4,6 +4,7 @@ SftError                      exit 21 unless said otherwise
 ├── SpecError                 10  run.yaml, the prompt file or a flag: holds every problem at once
 ├── DataError                 10  a record, a label, an input file, a model folder
 ├── CheckpointError           11  a checkpoint that does not belong to this configuration
+├── PeerError                 21  another rank is gone, and has the reason
 ├── BusyError                 23  somebody else holds the LEASE
 └── StoreError                21  the store did not do what was asked
     ├── NotFoundError             the object does not exist
@@ -62,6 +63,10 @@ class CheckpointError(SftError):
     way_out = "`sftjobs resume RUN --restart-stage STAGE` deletes it and begins at the first step"
 
     exit_code = Exit.BAD_CHECKPOINT
+
+
+class PeerError(SftError):
+    """Another rank cannot be reached: a complaint, and never the first failure."""
 
 
 class BusyError(SftError):

@@ -24,9 +24,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sftjobs import names
+from sftjobs import error_file, names
 from sftjobs.canonical import readable
-from sftjobs.errors import SftError
+from sftjobs.errors import PeerError, SftError
 from sftjobs.names import Exit
 from sftjobs.phases import Marker, Phase
 from sftjobs.plan.types import StagePlan
@@ -55,6 +55,7 @@ class Program:
         self._progress = Path(environ[names.ENV_PROGRESS])
         phase = environ.get(names.ENV_PHASE)
         self._mark = Marker(Path(phase)) if phase else None
+        self._closing: list[Callable[[int], None]] = []
         self.stop_requested = False
         """True once the agent has asked to stop: finish the step, save, raise Stopped."""
         self.content.mkdir(parents=True, exist_ok=True)
@@ -86,6 +87,18 @@ class Program:
         """
         if self._mark is not None:
             self._mark(phase, step)
+
+    def at_end(self, close: Callable[[int], None]) -> None:
+        """Call `close` with the exit code once the program has ended, and has said why if it failed."""
+        self._closing.append(close)
+
+    def close(self, code: int) -> None:
+        """What `at_end` was told to do. Errors are logged and change nothing."""
+        for close in self._closing:
+            try:
+                close(code)
+            except Exception:
+                traceback.print_exc()
 
     @property
     def may_save(self) -> bool:
@@ -126,26 +139,34 @@ def main(run: Callable[[Program], None]) -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # the agent asks for stacks when there is no progress
     signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the agent decides
+    code = _run(run, program)
+    program.close(code)
+    _end(code)
+
+
+def _run(run: Callable[[Program], None], program: Program) -> int:
+    """The exit code; what went wrong is said before anything else may go wrong on the way out."""
     try:
         run(program)
     except Stopped as stopped:
         print(f"stopped on request: {stopped}", file=sys.stderr)
-        _end(Exit.STOPPED)
+        return Exit.STOPPED
     except SftError as error:
-        _leave_error(str(error))
         print(f"error: {error}", file=sys.stderr)
-        _end(error.exit_code)
+        _leave_error(str(error), error.exit_code, isinstance(error, PeerError))
+        return error.exit_code
     except Exception as error:
-        _leave_error(f"{type(error).__name__}: {error}")
         traceback.print_exc()
-        _end(Exit.USER_ERROR)
+        _leave_error(f"{type(error).__name__}: {error}", Exit.USER_ERROR)
+        return Exit.USER_ERROR
+    return 0
 
 
 def _end(code: int) -> NoReturn:
     """At once, with all files closed by whoever opened them.
 
     While Python takes itself down, threads of gloo and NCCL whose peers are gone may wait for them, or abort the
-    process: the code would say something else then.
+    process, and a library may wait for a server that is away: the code would say something else then.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
@@ -153,9 +174,9 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _leave_error(message: str) -> None:
-    """The error file of torch elastic, so that the agent can name the first failing rank and its error."""
+def _leave_error(message: str, code: int, complaint: bool = False) -> None:
+    """So that the agent can name the first failing rank and its error."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
-        body = {"message": {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}}
-        Path(path).write_text(json.dumps(body), encoding="utf-8")
+        with suppress(OSError):
+            error_file.leave(Path(path), message, code, complaint)

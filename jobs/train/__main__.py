@@ -68,7 +68,8 @@ def train_and_export(program: Program) -> None:
     memory = Memory(program, config)
     with watch("open the model"), infrastructure_errors(), memory():
         program.progress("load", 0, config.steps, unit="steps")
-        arguments = training_arguments(config, program.output, parallel.settings)
+        patience_s = program.plan.operation.hang_after_s
+        arguments = training_arguments(config, program.output, parallel.settings, patience_s)
         model = parallel.open(lambda: open_for_training(base, config))
         longest = max(examples.lengths + (dev.examples.lengths if dev else []))
         check_positions(model.config, longest, config.prompt_learning.virtual_tokens if config.prompt_learning else 0)
@@ -76,7 +77,7 @@ def train_and_export(program: Program) -> None:
         if program.resume:
             parallel.load_weights(program.resume, model)
 
-    with watch("train"), infrastructure_errors(), memory(), writing(program.output, "the metrics"):
+    with watch("train"), infrastructure_errors(), memory():
         pad_id = pad_token(renderer)
         method = METHODS[config.method]
         layouts = Layouts(model.config, pad_id, config.packing, method.virtual_rows(config), config.attention)

@@ -15,6 +15,7 @@ from jobs.lm.prefix import Layouts
 from jobs.train import checkpoint
 from jobs.train.checkpoint import Header, Look, Point
 from jobs.train.dev import DevSet
+from jobs.train.disk import writing
 from jobs.train.guards import Guards
 from jobs.train.keep import Keeper, stops_early
 from jobs.train.methods import METHODS
@@ -73,7 +74,8 @@ class StepEdge(TrainerCallback):
             self.keeper.resume(program.resume, self.looks)
         if program.rank == 0:
             lines = sorted([*self.history, *self.looks], key=lambda one: one.step)
-            self._metrics.write_text("".join(_line(one) for one in lines), encoding="utf-8")
+            with writing(program.info, "the metrics"):
+                self._metrics.write_text("".join(_line(one) for one in lines), encoding="utf-8")
 
     @property
     def step(self) -> int:
@@ -180,10 +182,10 @@ class StepEdge(TrainerCallback):
         """Raises DataError if what would be exported is clearly worse than the base model."""
         self._guards.check_kept(self.looks, self.kept_step, self._checkpoints)
 
-    def close_trackers(self) -> None:
-        """Give them time to send the rest."""
+    def close_trackers(self, code: int) -> None:
+        """Give them time to send the rest. `code`: how the program ends."""
         for tracker in self._trackers:
-            tracker.close()
+            tracker.close(code)
 
     def _open(self, tracker: Tracker, args: TrainingArguments, state: TrainerState) -> None:
         plan = self._program.plan
@@ -222,7 +224,7 @@ class StepEdge(TrainerCallback):
 
     def _write(self, one: Point | Look, values: dict[str, float]) -> None:
         if self._program.rank == 0:
-            with self._metrics.open("a", encoding="utf-8") as file:
+            with writing(self._program.info, "the metrics"), self._metrics.open("a", encoding="utf-8") as file:
                 file.write(_line(one))
         for tracker in self._trackers:
             tracker.log(values, one.step)

@@ -7,11 +7,13 @@ import torch.distributed as dist
 from transformers import PrinterCallback
 from transformers.utils import logging
 
+from jobs.train.disk import writing
 from jobs.train.edge import StepEdge
 from jobs.train.ranks import check_ranks
 from jobs.train.trainer import SftTrainer
 from sftjobs.canonical import readable
-from sftjobs.errors import SftError
+from sftjobs.errors import PeerError, SftError
+from sftjobs.gpu_faults import is_cuda_error, is_of_the_machine
 from sftjobs.program import Program, Stopped
 
 
@@ -24,31 +26,35 @@ def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
     if edge.asked_to_stop():
         raise Stopped("before the first step of this attempt")
     if program.rank == 0 and trainer.parallel.settings is not None:
-        (program.info / "deepspeed.json").write_bytes(readable(trainer.parallel.settings))
+        with writing(program.info, "deepspeed.json"):
+            (program.info / "deepspeed.json").write_bytes(readable(trainer.parallel.settings))
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(edge)
-    try:
-        if not edge.over or trainer.parallel.restores_late:
-            trainer.train()
-        # Of a training that was stopped after its last step, only this look is left.
-        if not edge.look_if_due():
-            raise Stopped(f"before the look after step {edge.step}")
-        edge.check_kept()
-    finally:
-        edge.close_trackers()
+    program.at_end(edge.close_trackers)
+    if not edge.over or trainer.parallel.restores_late:
+        trainer.train()
+    # Of a training that was stopped after its last step, only this look is left.
+    if not edge.look_if_due():
+        raise Stopped(f"before the look after step {edge.step}")
+    edge.check_kept()
+    edge.close_trackers(0)
 
 
 @contextmanager
 def infrastructure_errors() -> Iterator[None]:
-    """Errors of communication between ranks become SftError: another attempt may succeed."""
+    """Errors of communication between ranks become PeerError, those of a GPU itself SftError.
+
+    Another attempt may succeed. Other errors of CUDA are passed on, whoever noticed them: they are the program's.
+    """
     try:
         yield
-    except dist.DistError as error:
-        raise SftError(f"communication between ranks failed: {error}") from error
     except RuntimeError as error:
-        if "gloo" not in str(error).lower():
-            raise
-        raise SftError(f"communication between ranks failed: {error}") from error
+        text = str(error)
+        if is_of_the_machine(text):
+            raise SftError(f"the GPU failed: {text}") from error
+        if not is_cuda_error(text) and (isinstance(error, dist.DistError) or "gloo" in text.lower()):
+            raise PeerError(f"communication between ranks failed: {text}") from error
+        raise
 
 
 def quiet() -> None:

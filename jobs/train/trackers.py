@@ -16,6 +16,7 @@ from transformers.integrations import MLflowCallback, TensorBoardCallback, Wandb
 
 from jobs.train.checkpoint import Look, Point
 from sftjobs.errors import DataError
+from sftjobs.names import Exit
 from sftjobs.program import Program
 
 PACKAGES = {"mlflow": "mlflow", "tensorboard": "tensorboard", "wandb": "wandb"}
@@ -93,12 +94,13 @@ class Tracker(threading.Thread):
         at.global_step = step
         self._jobs.put(lambda callback: callback.on_log(args, at, control, logs=dict(values)))
 
-    def close(self) -> None:
-        """Close the run; what is not sent in time is lost."""
+    def close(self, code: int) -> None:
+        """Close the run; what is not sent in time is lost. `code`: how the program ends."""
         if self._begun is None:
             return
         args, state, control = self._begun
         self._jobs.put(lambda callback: callback.on_train_end(args, state, control))
+        self._jobs.put(lambda callback: _finish(callback, code))
         self._jobs.put(None)
         self.join(CLOSING_S)
         if self.is_alive():
@@ -113,6 +115,12 @@ class Tracker(threading.Thread):
         except Exception as error:
             self._failed = True
             _say(self.name, f"failed, and gets nothing more: {type(error).__name__}: {error}")
+
+
+def _finish(callback: TrainerCallback, code: int) -> None:
+    """transformers leaves the end of a run of W&B to the end of the process, which waits for nothing."""
+    if isinstance(callback, WandbCallback):
+        callback._wandb.finish(exit_code=0 if code == Exit.STOPPED else code)
 
 
 def step_values(point: Point) -> Values:

@@ -1,16 +1,16 @@
 """From how the ranks ended to the termination message and exit code of the agent (docs/failures.md)."""
 
-import json
 import signal
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from sftjobs.agent.group.base import Doubt, GroupEnded
 from sftjobs.agent.last_words import LastWords
 from sftjobs.agent.stop import StopRequested
 from sftjobs.attempts import EXIT_CLASS, Termination
+from sftjobs.error_file import Said
 from sftjobs.errors import SftError
+from sftjobs.gpu_faults import is_of_the_machine
 from sftjobs.names import Exit
 
 OUT_OF_MEMORY_CODE = 128 + signal.SIGKILL
@@ -24,13 +24,19 @@ class RankEnd:
     """How one rank ended."""
 
     rank: int
-    code: int
-    """As `subprocess` gives it: negative for a signal."""
+    ended: int
+    """Exit code as `subprocess` gives it: negative for a signal."""
     seen: float
     """Monotonic time at which the agent saw it."""
-    error: str = ""
-    """Message of its error file."""
+    said: Said = field(default_factory=Said)
+    """What its error file says."""
     words: LastWords = field(default_factory=LastWords)
+
+    @property
+    def code(self) -> int:
+        """What it wanted to end with, if something crashed on its way out."""
+        crashed = self.ended < 0 and self.ended not in (-signal.SIGKILL, -signal.SIGTERM)
+        return self.said.code if crashed and self.said.code is not None else self.ended
 
     @property
     def status(self) -> int:
@@ -39,20 +45,12 @@ class RankEnd:
 
     @property
     def doubt(self) -> Doubt:
-        """Of a rank that failed."""
-        aborted = self.status == 128 + signal.SIGABRT
-        if self.code == Exit.INFRASTRUCTURE or (aborted and self.words.of_communication):
-            return Doubt.COMPLAINT
-        return Doubt.ABORTED if aborted else Doubt.NONE
-
-
-def read_error(path: Path) -> str:
-    """The message in an error file of torch elastic; '' if there is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))["message"]
-        return str(value["message"] if isinstance(value, dict) else value)
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        """Of a rank that failed. One that ends with 21 and says nothing is taken for a complaint."""
+        if self.code == Exit.INFRASTRUCTURE:
+            return Doubt.COMPLAINT if self.said.complaint or not self.said.message else Doubt.NONE
+        if self.status != 128 + signal.SIGABRT:
+            return Doubt.NONE
+        return Doubt.COMPLAINT if self.words.of_communication else Doubt.ABORTED
 
 
 def first_failure(ends: list[RankEnd], stopping: bool) -> RankEnd | None:
@@ -92,10 +90,12 @@ def _failure(end: RankEnd, oom: bool) -> Termination:
             return Termination(failure="out_of_memory", code=OUT_OF_MEMORY_CODE, rank=end.rank, message=message)
         return _infrastructure(end, f"{who} was killed from outside (KILL), not for memory")
     if end.code in PASSED_ON:
-        message = end.error or f"{who} ended with exit code {end.code}; its last lines of log say why"
+        message = end.said.message or f"{who} ended with exit code {end.code}; its last lines of log say why"
         return Termination(failure=EXIT_CLASS[end.code], code=end.code, rank=end.rank, message=message)
     if end.status in (Exit.STOPPED, 128 + signal.SIGTERM):
         return _infrastructure(end, f"{who} was told to stop by somebody else than its agent")
+    if is_of_the_machine(end.words.text):
+        return _infrastructure(end, f"the GPU of {who} failed: {end.words.text}")
     if end.doubt is Doubt.COMPLAINT:
         return _infrastructure(end, f"communication between ranks failed, which ended {who}: {end.words.text}")
     return Termination(failure="user", code=Exit.USER_ERROR, rank=end.rank, message=_user_message(end, who))
@@ -113,7 +113,7 @@ def _user_message(end: RankEnd, who: str) -> str:
     if end.code < 0:
         why = f": {end.words.text}" if end.words.text else "; its last lines of log say why"
         return f"{who} ended by signal {_signal_name(-end.code)}{why}"
-    return end.error or f"{who} ended with exit code {end.code}; its last lines of log say why"
+    return end.said.message or f"{who} ended with exit code {end.code}; its last lines of log say why"
 
 
 def _signal_name(number: int) -> str:

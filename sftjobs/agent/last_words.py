@@ -6,6 +6,8 @@ reads from a peer which is gone, or in the watchdog of NCCL.
 
 import re
 
+from sftjobs.gpu_faults import is_cuda_error
+
 _INSTANCE = re.compile(rb"terminate called after throwing an instance of '([^']+)'")
 """libstdc++: the type of the exception; its text is in the next line."""
 _WHAT = re.compile(rb"\s*what\(\):\s*(.*)")
@@ -36,5 +38,8 @@ class LastWords:
 
     @property
     def of_communication(self) -> bool:
-        """True if the exception says that another rank cannot be reached."""
-        return self._type.startswith(_OF_COMMUNICATION)
+        """True if the exception says that another rank cannot be reached.
+
+        The watchdog of NCCL wraps whatever it finds, so an error of CUDA on this rank as well: that is none.
+        """
+        return self._type.startswith(_OF_COMMUNICATION) and not is_cuda_error(self._what)

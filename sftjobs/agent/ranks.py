@@ -16,11 +16,14 @@ from sftjobs.agent.last_words import LastWords
 from sftjobs.agent.logs import Log
 from sftjobs.agent.whereabouts import Place
 from sftjobs.agent.workdir import Workdir
+from sftjobs.error_file import make_room
 from sftjobs.phases import read_mark
 from sftjobs.plan.types import StagePlan
 
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_S = 0.02
+REAP_S = 30.0
+"""A process that waits for a broken device or file system survives KILL; its agent must still say how it ended."""
 
 
 @dataclass
@@ -76,13 +79,13 @@ class Ranks:
             time.sleep(POLL_S)
         return True
 
-    def kill(self) -> None:
-        """End every rank and all that is left in its process group."""
+    def kill(self) -> list[int]:
+        """End every rank and all that is left in its process group; returns ranks that live on in spite of it."""
         for item in self.ranks:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(item.process.pid, signal.SIGKILL)
-        for item in self.ranks:
-            item.process.wait()
+        self.wait(REAP_S)
+        return [item.rank for item in self.ranks if item.process.poll() is None]
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def start(
     started: list[Rank] = []
     for local, rank in enumerate(plan.resources.ranks_of(node)):
         error_file, phase_file = workdir.error_file(rank), workdir.phase_file(rank)
+        make_room(error_file)
         process = subprocess.Popen(
             command,
             cwd=workdir.root,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sftjobs.agent.classify import Cause, RankEnd, first_failure, read_error
+from sftjobs.agent.classify import Cause, RankEnd, first_failure
 from sftjobs.agent.group.base import Group
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.logs import Log
@@ -15,6 +15,7 @@ from sftjobs.agent.silence import Silence
 from sftjobs.agent.stop import Stop
 from sftjobs.agent.whereabouts import Verdict
 from sftjobs.attempts import Termination
+from sftjobs.error_file import read
 from sftjobs.plan.types import Operation
 
 POLL_S = 0.02
@@ -73,7 +74,7 @@ class Supervisor:
                 running = self.ranks.running()  # before the look at their ends: a rank may end between the two
                 ends = self._ends(seen)
                 if not running:
-                    return Outcome("ended", ends, asked)
+                    return Outcome("ended", ends, asked or self.stop.requested)
                 if first_failure(ends, asked) is not None:
                     return self._peers_gone(seen, asked)
                 news = self.group.news()
@@ -95,18 +96,22 @@ class Supervisor:
                     return self._hang(seen)
                 time.sleep(POLL_S)
         finally:
-            self.ranks.kill()
+            for rank in self.ranks.kill():
+                self.log.say(
+                    f"rank {rank} cannot be ended: it waits for a device or a file system that does not answer"
+                )
             self.progress.read()
 
-    def _ends(self, seen: dict[int, float]) -> list[RankEnd]:
-        """Every rank that has ended by now."""
+    def _ends(self, seen: dict[int, float], said_is_done: bool = False) -> list[RankEnd]:
+        """Every rank that has ended by now; with `said_is_done` those as well that have said why they are about to."""
         now = time.monotonic()
-        ended = [(item, code) for item, code in zip(self.ranks.ranks, self.ranks.codes(), strict=True)]
-        return [
-            RankEnd(item.rank, code, seen.setdefault(item.rank, now), read_error(item.error_file), item.words)
-            for item, code in ended
-            if code is not None
-        ]
+        ends = []
+        for item, code in zip(self.ranks.ranks, self.ranks.codes(), strict=True):
+            said = read(item.error_file)
+            ended = said.code if code is None and said_is_done else code
+            if ended is not None:
+                ends.append(RankEnd(item.rank, ended, seen.setdefault(item.rank, now), said, item.words))
+        return ends
 
     def _patience_s(self) -> float:
         """How long silence is no hang."""
@@ -119,7 +124,7 @@ class Supervisor:
             self._ends(seen)
             time.sleep(POLL_S)
         # Ranks agree on stopping; what another node was asked may be known here only now.
-        return Outcome("ended", self._ends(seen), asked or self.stop.requested)
+        return Outcome("ended", self._ends(seen, said_is_done=True), asked or self.stop.requested)
 
     def _ask_to_stop(self) -> None:
         self.heart.say("saving", "asked to stop")

@@ -15,6 +15,7 @@ from sftjobs.spec.cluster import ClusterSpec, PodSpec, PodsSpec
 from sftjobs.spec.run import StoreSpec
 from tests.support.agent_runner import AgentBench, until
 from tests.support.chains import intent
+from tests.support.disks import small_file_system
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,29 @@ def test_the_first_failing_rank_is_named(bench: AgentBench, tmp_path: Path) -> N
     agent = bench.run(plan, extra={"TEST_AT_2": "1/raise:out of luck"})
     assert agent.process.returncode == Exit.USER_ERROR
     assert (agent.termination.rank, agent.termination.message) == (1, "RuntimeError: out of luck")
+
+
+def test_a_crash_after_all_is_done_changes_nothing(bench: AgentBench) -> None:
+    plan = bench.plan()
+    agent = bench.run(plan, extra={"TEST_AT_3": "crash-on-the-way-out:"})
+    assert agent.process.returncode == Exit.COMMITTED, agent.text
+    assert bench.manifest(plan) is not None
+
+
+def test_a_rank_that_has_said_why_but_is_not_gone_yet(bench: AgentBench) -> None:
+    """The other one has noticed that something is wrong, and has ended."""
+    plan = bench.plan(resources=Resources(processes_per_node=2, threads_per_process=1))
+    agent = bench.run(plan, extra={"TEST_AT_2": "1/said-and-slow:line 3 is cut", "TEST_AT_3": "0/exit:21"})
+    assert agent.process.returncode == Exit.BAD_CONFIG, agent.text
+    assert (agent.termination.rank, agent.termination.message) == (1, "line 3 is cut")
+
+
+def test_a_full_disk_does_not_take_the_message(bench: AgentBench, tmp_path: Path) -> None:
+    plan = bench.plan()
+    with small_file_system(tmp_path / "disk", "512k") as disk:
+        agent = bench.run(plan, extra={"TEST_AT_3": f"fill:{disk}", names.ENV_WORKDIR: str(disk / "work")})
+    assert agent.process.returncode == Exit.INFRASTRUCTURE, agent.text
+    assert agent.termination.message.startswith("it is full: [Errno 28]")
 
 
 def test_a_program_that_leaves_nothing(bench: AgentBench) -> None:

@@ -137,6 +137,15 @@ def test_ranks_that_are_aborted_when_a_node_is_lost(bench: AgentBench, tmp_path:
     assert "node 1 is gone" in agents[0].termination.message
 
 
+def test_an_error_of_the_machine_is_no_complaint(bench: AgentBench) -> None:
+    """It has the same exit code, and ranks of the other node may end before it."""
+    plan = planned(bench)
+    agents = bench.start_group(plan, extra=both({"TEST_AT_3": "3/error:the disk is full"}))
+    assert codes(agents) == [Exit.INFRASTRUCTURE, Exit.INFRASTRUCTURE]
+    for agent in agents:
+        assert (agent.termination.rank, agent.termination.message) == (3, "the disk is full")
+
+
 def test_a_rank_that_is_aborted_for_a_reason_of_its_own(bench: AgentBench) -> None:
     """All others complain about it."""
     plan = planned(bench)

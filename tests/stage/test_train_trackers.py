@@ -76,7 +76,7 @@ def test_a_tracker_that_fails_is_said_once(tmp_path: Path, capsys: pytest.Captur
     tracker.begin(arguments, TrainerState(), None, "run-train")
     for step in range(1, 6):
         tracker.log({"loss": float(step)}, step)
-    tracker.close()
+    tracker.close(0)
     assert callback.seen == [(1, {"loss": 1.0}), (2, {"loss": 2.0})]
     said = [line for line in capsys.readouterr().out.splitlines() if "tracker" in line]
     assert said == ["tracker mlflow failed, and gets nothing more: ConnectionError: the server is gone"]
@@ -121,3 +121,17 @@ def test_mlflow_gets_a_run_of_its_own(inputs: dict[str, Path], tmp_path: Path, m
     assert [one.info.run_name for one in found] == ["test-run-train"]
     assert len(client.get_metric_history(found[0].info.run_id, "loss")) == 12
     assert [one.step for one in client.get_metric_history(found[0].info.run_id, "eval_loss")] == [0, 5, 10, 12]
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries of wandb
+def test_wandb_hears_the_end(inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a training that was stopped: a run without an end is shown as running, and later as crashed."""
+    wandb = pytest.importorskip("wandb")
+    for name, value in {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true"}.items():
+        monkeypatch.setitem(os.environ, name, value)
+    with pytest.raises(Stopped):
+        train(inputs, tmp_path / "stopped", ["wandb"], change=stop_after(7))
+    assert wandb.run is None
+    train(inputs, tmp_path / "work", ["wandb"])
+    assert wandb.run is None
+    assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == 2

@@ -16,6 +16,7 @@ from typing import Any
 from sftjobs import names
 from sftjobs.canonical import digest, sha256
 from sftjobs.model import Document
+from sftjobs.names import Exit
 from sftjobs.plan.types import External, FinishedInput, Kind, Operation, Resources, StagePlan
 from sftjobs.program import Program
 
@@ -133,7 +134,12 @@ def run_here(
     program = Program(environment(plan, inputs, work, resume))
     if change is not None:
         change(program)
-    run(program)
+    try:
+        run(program)
+    except BaseException:
+        program.close(Exit.USER_ERROR)
+        raise
+    program.close(0)
     return Outcome(0, "", "", work)
 
 

@@ -1,13 +1,13 @@
 """Parts of the agent that need no process: redaction, classes of failure, the termination line, progress, OOM."""
 
 import itertools
-import json
 import signal
 from pathlib import Path
 
 import pytest
 
-from sftjobs.agent.classify import RankEnd, classify, of_error, read_error
+from sftjobs.agent.classify import RankEnd, classify, doubt, of_error
+from sftjobs.agent.group.base import Doubt
 from sftjobs.agent.inputs import wanted
 from sftjobs.agent.last_words import LastWords
 from sftjobs.agent.memory import oom_kills
@@ -15,6 +15,7 @@ from sftjobs.agent.progress import Progress
 from sftjobs.agent.redact import Redactor
 from sftjobs.agent.termination import MAX_BYTES, termination_line, write_termination
 from sftjobs.attempts import Termination
+from sftjobs.error_file import Said
 from sftjobs.errors import CheckpointError, StoreError
 from sftjobs.plan.types import FileEntry, FinishedInput
 
@@ -41,8 +42,8 @@ def test_short_or_no_secrets_change_nothing() -> None:
     assert redacted([], [b"abc"]) == b"abc"
 
 
-def end(rank: int, code: int, seen: float = 0.0, error: str = "") -> RankEnd:
-    return RankEnd(rank, code, seen, error)
+def end(rank: int, code: int, seen: float = 0.0, said: Said | None = None) -> RankEnd:
+    return RankEnd(rank, code, seen, said or Said())
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,14 @@ WATCHDOG = b"[rank1]: terminate called after throwing an instance of 'c10::DistB
         ([WATCHDOG + b"\n", b"  what():  cut\n"], True, "c10::DistBackendError: cut"),
         ([WATCHDOG + b"\n"], True, "c10::DistBackendError"),
         (
+            [
+                WATCHDOG
+                + b"\n  what():  [Rank 1] watchdog thread terminated: CUDA error: device-side assert triggered\n"
+            ],
+            False,
+            "c10::DistBackendError: [Rank 1] watchdog thread terminated: CUDA error: device-side assert triggered",
+        ),
+        (
             [b"terminate called after throwing an instance of 'c10::Error'\n  what():  CUDA error\n"],
             False,
             "c10::Error: CUDA error",
@@ -113,9 +122,48 @@ def test_aborted_for_lack_of_a_peer() -> None:
     assert alone is not None
     assert (alone.failure, alone.code) == ("infrastructure", 21)
     assert alone.message == "communication between ranks failed, which ended rank 1: c10::DistBackendError"
-    other = classify([aborted, end(0, 1, 2.0, "it broke")], stopping=False, oom=False)
+    other = classify([aborted, end(0, 1, 2.0, Said("it broke", 1))], stopping=False, oom=False)
     assert other is not None
     assert (other.failure, other.message) == ("user", "it broke")
+
+
+COMPLAINT = Said("communication between ranks failed: closed by peer", 21, complaint=True)
+FULL = Said("the metrics: cannot be written: the disk is full", 21)
+
+
+def test_a_reason_of_its_own_comes_before_complaints() -> None:
+    """Both end with 21, and the complaint may be seen first."""
+    found = classify([end(0, 21, 1.0, COMPLAINT), end(1, 21, 2.0, FULL)], stopping=False, oom=False)
+    assert found is not None
+    assert (found.failure, found.rank, found.message) == ("infrastructure", 1, FULL.message)
+    assert doubt([end(1, 21, 2.0, FULL)], stopping=False) is Doubt.NONE
+    assert doubt([end(0, 21, 1.0, COMPLAINT)], stopping=False) is Doubt.COMPLAINT
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV])
+def test_a_crash_on_the_way_out_changes_nothing(number: int) -> None:
+    found = classify([end(0, -number, 1.0, Said("line 3 is cut", 10))], stopping=False, oom=False)
+    assert found is not None
+    assert (found.failure, found.code, found.message) == ("config", 10, "line 3 is cut")
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "message"),
+    [
+        ("uncorrectable ECC error encountered", "infrastructure", "the GPU of rank 1 failed: c10::DistBackendError: "),
+        ("device-side assert triggered", "user", "rank 1 ended by signal SIGABRT: c10::DistBackendError: "),
+    ],
+)
+def test_an_error_of_cuda_that_a_watchdog_found(error: str, failure: str, message: str) -> None:
+    """It says what it is, though it looks like one of communication; complaints of others come after it."""
+    words = LastWords()
+    words.hear(WATCHDOG + b"\n  what():  watchdog thread terminated: CUDA error: " + error.encode() + b"\n")
+    ends = [end(0, 21, 1.0, COMPLAINT), RankEnd(1, -signal.SIGABRT, 2.0, words=words)]
+    found = classify(ends, stopping=False, oom=False)
+    assert found is not None
+    assert (found.failure, found.rank) == (failure, 1)
+    assert found.message.startswith(message)
+    assert found.message.endswith(error)
 
 
 def test_all_well_means_commit() -> None:
@@ -145,17 +193,6 @@ def test_errors_of_the_agent(error: Exception, failure: str, code: int, message:
     termination = of_error(error)
     assert (termination.failure, termination.code) == (failure, code)
     assert termination.message.startswith(message)
-
-
-def test_error_files(tmp_path: Path) -> None:
-    path = tmp_path / "error.json"
-    assert read_error(path) == ""
-    path.write_text(json.dumps({"message": {"message": "m", "extraInfo": {}}}))
-    assert read_error(path) == "m"
-    path.write_text(json.dumps({"message": "plain"}))
-    assert read_error(path) == "plain"
-    path.write_text("[]")
-    assert read_error(path) == ""
 
 
 @pytest.mark.parametrize("message", ["", "x" * 5000, "ü" * 5000, '"\\\n' * 3000, "\x00" * 9000])

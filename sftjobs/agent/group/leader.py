@@ -32,8 +32,11 @@ from sftjobs.attempts import Termination
 POLL_S = 0.05
 HELLO_S = 10.0
 """A connection that does not say in this time who it is, is not of this group."""
-COMPLAINT_S = 3.0
-"""Ranks whose peer is gone end within moments; the one that was the first is reported in this time."""
+COMPLAINT_S = 6.0
+"""Ranks whose peer is gone end within moments; the one that was the first is reported in this time.
+
+An agent gives its other ranks `supervise.PEERS_S` and their pipes `attempt.PIPES_S` before it reports.
+"""
 GOODBYE_S = 10.0
 """Peers have so long to hear how it ended."""
 MAX_HELLO = 4096

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from sftjobs.errors import DataError
+from sftjobs.errors import DataError, SftError
 from sftjobs.program import Program, Stopped, main
 
 
@@ -74,6 +74,19 @@ def misbehave(program: Program, action: str) -> None:
         raise DataError(value)
     elif name == "crash-on-the-way-out":  # as threads of libraries do whose peers are gone
         atexit.register(os.abort)
+        if value:
+            raise DataError(value)
+    elif name == "error":
+        raise SftError(value)
+    elif name == "fill":
+        try:
+            with Path(value, "filler").open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+        except OSError as error:
+            raise SftError(f"it is full: {error}") from error
+    elif name == "said-and-slow":  # it closes something that takes long
+        program.at_end(lambda code: time.sleep(600))
         raise DataError(value)
     elif name == "exit":
         os._exit(int(value))

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from counter import misbehave  # the folder of the programs is on the path
 
-from sftjobs.errors import SftError
+from sftjobs.errors import PeerError
 from sftjobs.phases import Phase
 from sftjobs.program import Program, Stopped, main
 
@@ -61,7 +61,7 @@ class Ranks:
 
     def gone(self, why: str) -> NoReturn:
         misbehave(self.program, os.environ.get("TEST_PEER_GONE", ""))
-        raise SftError(f"communication between ranks failed: {why}")
+        raise PeerError(f"communication between ranks failed: {why}")
 
 
 def _connect(address: tuple[str, int]) -> socket.socket:
