@@ -14,6 +14,7 @@ WITHOUT_EFFECT = {
     "sftjobs.advice.need",
     "sftjobs.advice.shape",
     "sftjobs.errors",
+    "sftjobs.gpu_faults",  # how a failure is classed
     "sftjobs.model",
     "sftjobs.names",
     "sftjobs.phases",  # where a rank is, for people
