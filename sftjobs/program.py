@@ -93,8 +93,9 @@ class Program:
         self._closing.append(close)
 
     def close(self, code: int) -> None:
-        """What `at_end` was told to do. Errors are logged and change nothing."""
-        for close in self._closing:
+        """What `at_end` was told to do, once. Errors are logged and change nothing."""
+        closing, self._closing = self._closing, []
+        for close in closing:
             try:
                 close(code)
             except Exception:
