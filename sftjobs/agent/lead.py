@@ -13,6 +13,7 @@ from sftjobs.agent.group.leader import Leader
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.image import check_image
 from sftjobs.agent.saver import Saver
+from sftjobs.agent.stragglers import Stragglers
 from sftjobs.artifact import checkpoints, stages
 from sftjobs.artifact.checkpoints import Place, StoredCheckpoint
 from sftjobs.artifact.lease import Lease
@@ -134,13 +135,16 @@ class LeadingAttempt(Attempt):
         start = partial(ranks.start, self.plan, 0, self.workdir, resume, self.log, os.environ, meet)
         termination, doubt = self.run_ranks(start, self.group, lambda: self.lease.lost, heart)
         if termination is None:
-            termination = self._nothing_written() or self.group.finished()
+            termination = self._nothing_written() or self._stragglers(heart).wait()
         elif termination.code != Exit.STOPPED:
             termination = self.group.settle(termination, doubt)
         self._last_checkpoint(saver, termination)
         if termination is None:
             return None
         return termination.model_copy(update={"step": self.progress.step, "checkpoint": saver.newest})
+
+    def _stragglers(self, heart: Heart) -> Stragglers:
+        return Stragglers(self.group, self.plan.operation, self.stop, lambda: self.lease.lost, heart, self.log)
 
     def _saver(self, heart: Heart) -> Saver:
         def on_commit() -> None:

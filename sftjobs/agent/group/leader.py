@@ -23,6 +23,7 @@ from sftjobs.agent.group.messages import (
     Saved,
     Start,
     Stop,
+    Stopped,
     Whereabouts,
     decode,
 )
@@ -71,6 +72,7 @@ class Leader(Group):
         self._saved: dict[int, Saved] = {}
         self._places: dict[int, list[Place]] = {}
         self._finished: set[int] = set()
+        self._stopped: set[int] = set()
         self._failures: list[_Failure] = []
         """Of peers, in the order in which they were told."""
         self._lost: tuple[int, str] | None = None
@@ -105,10 +107,10 @@ class Leader(Group):
             check()
             now = time.monotonic()
             if now - began > patience_s:
-                message = f"{_nodes(missing)} did not come within {patience_s:.0f} s (limits.group_wait_s)"
+                message = f"{numbered(missing)} did not come within {patience_s:.0f} s (limits.group_wait_s)"
                 raise GroupEnded(infrastructure(message))
             if now - said > 30:
-                self._say(f"waiting for {_nodes(missing)}")
+                self._say(f"waiting for {numbered(missing)}")
                 said = now
             self._wait()
 
@@ -173,15 +175,19 @@ class Leader(Group):
                 return min(better, key=_by_doubt).termination
             return lost(*self._lost) if doubt and self._lost else own
 
-    def finished(self) -> Termination | None:
-        """Wait until the ranks of all nodes have ended well; otherwise how the attempt ended."""
-        while len(self._finished) < self._nodes - 1:
-            with self._changed:
-                end = self._first_failure()
-            if end is not None:
-                return end
-            self._wait()
-        return None
+    def unfinished(self) -> list[int]:
+        """Nodes that have not said that all of their ranks have ended well."""
+        with self._changed:
+            return [node for node in self._others if node not in self._finished]
+
+    def has_stopped(self) -> bool:
+        """Whether a node has ended its ranks on request, before their work was done."""
+        with self._changed:
+            return bool(self._stopped)
+
+    def wait(self) -> None:
+        """Until a peer has said something, for a moment at most."""
+        self._wait()
 
     def end(self, termination: Termination) -> None:
         """Tell everybody how it ended, and wait a little until they have heard it."""
@@ -282,6 +288,8 @@ class Leader(Group):
                     self._places[node] = message.places
                 case Finished():
                     self._finished.add(node)
+                case Stopped():
+                    self._stopped.add(node)
                 case Failed():
                     self._failures.append(_Failure(message.doubt, time.monotonic(), message.termination))
                 case Stop():
@@ -305,7 +313,8 @@ def _listen(port: int, backlog: int) -> socket.socket:
     return socket.create_server(("", port), backlog=backlog)
 
 
-def _nodes(missing: list[int]) -> str:
+def numbered(missing: list[int]) -> str:
+    """Nodes, for people."""
     shown = ", ".join(str(node) for node in missing[:8])
     more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
     return f"node{'s' if len(missing) > 1 else ''} {shown}{more}"

@@ -97,6 +97,12 @@ class Finished(Document):
     kind: Literal["finished"] = "finished"
 
 
+class Stopped(Document):
+    """To node 0: all ranks here have ended on request, before their work was done."""
+
+    kind: Literal["stopped"] = "stopped"
+
+
 class End(Document):
     """To peers: this is how the attempt ended, for all of you."""
 
@@ -110,7 +116,22 @@ class Ping(Document):
     kind: Literal["ping"] = "ping"
 
 
-Message = Hello | Proposal | Answer | Start | Save | Saved | Stop | Whereabouts | Dump | Failed | Finished | End | Ping
+Message = (
+    Hello
+    | Proposal
+    | Answer
+    | Start
+    | Save
+    | Saved
+    | Stop
+    | Whereabouts
+    | Dump
+    | Failed
+    | Finished
+    | Stopped
+    | End
+    | Ping
+)
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 
