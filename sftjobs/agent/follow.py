@@ -58,6 +58,7 @@ class FollowingAttempt(Attempt):
         start = partial(ranks.start, plan, node, self.workdir, resume, self.log, os.environ, meet)
         try:
             termination, doubt = self.run_ranks(start, self.group, lambda: False, heart)
+            uploader.tell()  # before node 0 hears that no more is written
             return self._until_the_end(termination, doubt, heart)
         finally:
             uploader.abort()

@@ -27,6 +27,9 @@ from sftjobs.runs import add_event
 AFTER_FAILURE_S = 60.0
 """A complete checkpoint of a program that failed is worth so many seconds of upload."""
 
+LATE_S = 5.0
+"""After a failure ranks of other nodes, if they still run, may write their part of the last checkpoint for so long."""
+
 
 class LeadingAttempt(Attempt):
     """Takes the LEASE, claims the incarnation, picks the checkpoint, commits."""
@@ -141,6 +144,8 @@ class LeadingAttempt(Attempt):
         self._last_checkpoint(saver, termination)
         if termination is None:
             return None
+        if termination.code == Exit.STOPPED:
+            termination = self.group.after_stop(termination, self.stop.since + self.plan.operation.grace_s)
         return termination.model_copy(update={"step": self.progress.step, "checkpoint": saver.newest})
 
     def _stragglers(self, heart: Heart) -> Stragglers:
@@ -167,10 +172,10 @@ class LeadingAttempt(Attempt):
         if termination is None:
             saver.abort()
             return
-        left_s = AFTER_FAILURE_S
+        left_s, late_s = AFTER_FAILURE_S, LATE_S
         if self.stop.requested:
-            left_s = self.stop.since + self.plan.operation.grace_s - time.monotonic()
-        saver.finish(left_s)
+            left_s = late_s = self.stop.since + self.plan.operation.grace_s - time.monotonic()
+        saver.finish(left_s, late_s)
 
     def _publish(self, heart: Heart) -> Termination:
         """Upload, then COMMIT; an outage of the store is waited for."""

@@ -25,6 +25,7 @@ from sftjobs.agent.group.messages import (
     Stop,
     Stopped,
     Whereabouts,
+    Written,
     decode,
 )
 from sftjobs.agent.whereabouts import Place
@@ -69,10 +70,12 @@ class Leader(Group):
         self._changed = threading.Condition()
         self._channels: dict[int, Channel] = {}
         self._answers: dict[int, Answer] = {}
+        self._written: dict[int, list[int]] = {}
         self._saved: dict[int, Saved] = {}
         self._places: dict[int, list[Place]] = {}
         self._finished: set[int] = set()
         self._stopped: set[int] = set()
+        self._failed: set[int] = set()
         self._failures: list[_Failure] = []
         """Of peers, in the order in which they were told."""
         self._lost: tuple[int, str] | None = None
@@ -143,6 +146,20 @@ class Leader(Group):
         with self._changed:
             return places + [place for told in self._places.values() for place in told]
 
+    def written(self, steps: list[int]) -> list[int]:
+        """Those of the steps that every peer has, too."""
+        with self._changed:
+            return [step for step in steps if not self._lacking(step)]
+
+    def wait_for_parts(self, step: int, patience_s: float) -> None:
+        """Until every peer has the checkpoint of a step that is complete here, or cannot have it any more."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            with self._changed:
+                if self._lost is not None or not self._lacking(step) - self._ended:
+                    return
+            self._wait()
+
     def order(self, step: int) -> None:
         """Let every peer upload its part of the checkpoint of `step`."""
         with self._changed:
@@ -175,6 +192,18 @@ class Leader(Group):
                 return min(better, key=_by_doubt).termination
             return lost(*self._lost) if doubt and self._lost else own
 
+    def after_stop(self, own: Termination, forced: float) -> Termination:
+        """The ranks here have ended on request. What has failed elsewhere counts, if it leaves no doubt.
+
+        From the monotonic time `forced` on ranks are ended by force: others may fail for that.
+        """
+        deadline = time.monotonic() + COMPLAINT_S
+        while time.monotonic() < deadline and self._ended < set(self._others) and not self._known_cause():
+            self._wait()
+        with self._changed:
+            failures = [one for one in self._failures if one.doubt is Doubt.NONE and one.moment < forced]
+        return failures[0].termination if failures else own
+
     def unfinished(self) -> list[int]:
         """Nodes that have not said that all of their ranks have ended well."""
         with self._changed:
@@ -201,6 +230,15 @@ class Leader(Group):
     @property
     def _others(self) -> range:
         return range(1, self._nodes)
+
+    @property
+    def _ended(self) -> set[int]:
+        """Nodes that have no running ranks any more."""
+        return self._finished | self._stopped | self._failed
+
+    def _lacking(self, step: int) -> set[int]:
+        """Peers on which the checkpoint of a step is not complete."""
+        return {node for node in self._others if step not in self._written.get(node, ())}
 
     def _tell(self, message: Message) -> None:
         for channel in list(self._channels.values()):
@@ -282,6 +320,8 @@ class Leader(Group):
             match message:
                 case Answer():
                     self._answers[node] = message
+                case Written():
+                    self._written[node] = message.steps
                 case Saved():
                     self._saved[node] = message
                 case Whereabouts():
@@ -291,6 +331,7 @@ class Leader(Group):
                 case Stopped():
                     self._stopped.add(node)
                 case Failed():
+                    self._failed.add(node)
                     self._failures.append(_Failure(message.doubt, time.monotonic(), message.termination))
                 case Stop():
                     self._on_stop()

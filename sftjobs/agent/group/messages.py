@@ -48,6 +48,13 @@ class Start(Document):
     """MASTER_PORT: where rank 0 will listen."""
 
 
+class Written(Document):
+    """To node 0, when it has changed: which checkpoints are complete on the disk here."""
+
+    kind: Literal["written"] = "written"
+    steps: list[int]
+
+
 class Save(Document):
     """To peers: upload your part of the checkpoint of this step."""
 
@@ -121,6 +128,7 @@ Message = (
     | Proposal
     | Answer
     | Start
+    | Written
     | Save
     | Saved
     | Stop

@@ -25,6 +25,7 @@ from sftjobs.agent.group.messages import (
     Stop,
     Stopped,
     Whereabouts,
+    Written,
 )
 from sftjobs.agent.whereabouts import Place
 from sftjobs.attempts import Termination
@@ -126,6 +127,9 @@ class Peer(Group):
     def share(self, places: list[Place]) -> list[Place]:
         self._send(Whereabouts(places=places))
         return places
+
+    def written(self, steps: list[int]) -> None:
+        self._send(Written(steps=steps))
 
     def saved(self, step: int, problem: str = "") -> None:
         self._send(Saved(step=step, problem=problem))
