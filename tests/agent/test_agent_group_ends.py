@@ -138,7 +138,8 @@ def test_one_node_saves_later(bench: AgentBench, tmp_path: Path, undisturbed: st
     until(lambda: all_there(tmp_path), "step 4")
     if stopped:
         agents[0].signal(signal.SIGTERM)
-    (tmp_path / "go").touch()
+    else:
+        (tmp_path / "go").touch()
     assert codes(agents) == 2 * [Exit.STOPPED if stopped else Exit.INFRASTRUCTURE]
     assert {agent.termination.checkpoint for agent in agents} == {4}
     go_on(bench, plan, undisturbed, 4)
