@@ -145,7 +145,8 @@ class LeadingAttempt(Attempt):
         if termination is None:
             return None
         if termination.code == Exit.STOPPED:
-            termination = self.group.after_stop(termination, self.stop.since + self.plan.operation.grace_s)
+            forced = self.stop.since + self.plan.operation.grace_s
+            termination = self.group.after_stop(termination, forced, saver.unsaved)
         return termination.model_copy(update={"step": self.progress.step, "checkpoint": saver.newest})
 
     def _stragglers(self, heart: Heart) -> Stragglers:

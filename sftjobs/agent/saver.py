@@ -64,15 +64,21 @@ class Saver:
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
+    @property
+    def unsaved(self) -> int | None:
+        """The newest step that the ranks here have written, if it is not in the store."""
+        here = checkpoints.complete_steps(self._folder, self._ranks)
+        return here[0] if here and not self._committed(here[0]) else None
+
     def finish(self, timeout_s: float, late_s: float = 0.0) -> None:
         """The program has ended here: upload its newest complete checkpoint, for at most `timeout_s` seconds.
 
         `late_s`: ranks of other nodes that still run may take so long to write their parts of it.
         """
         deadline = time.monotonic() + timeout_s
-        here = checkpoints.complete_steps(self._folder, self._ranks)
-        if here and not self._committed(here[0]):
-            self._group.wait_for_parts(here[0], min(late_s, timeout_s))
+        step = self.unsaved
+        if step is not None:
+            self._group.wait_for_parts(step, min(late_s, timeout_s))
         self._last.set()
         self._thread.join(max(0.0, deadline - time.monotonic()))
         self.abort()

@@ -91,16 +91,25 @@ def test_what_one_node_cannot_write_is_not_waited_for(bench: AgentBench, tmp_pat
     go_on(bench, plan, undisturbed, 2)
 
 
-def test_a_stop_in_which_one_node_cannot_save_is_no_stop(bench: AgentBench, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("action", "code", "message"),
+    [
+        ("data-error:no room for a 4", Exit.BAD_CONFIG, "no room for a 4"),
+        ("exit:21", Exit.INFRASTRUCTURE, "rank 3 ended with exit code 21; its last lines of log say why"),
+    ],
+)
+def test_a_stop_in_which_one_node_cannot_save_is_no_stop(
+    bench: AgentBench, tmp_path: Path, action: str, code: Exit, message: str
+) -> None:
     plan = planned(bench)
-    variables = {**waiting(tmp_path, 4), "TEST_SAVE_4": "3/data-error:no room for a 4"}
+    variables = {**waiting(tmp_path, 4), "TEST_SAVE_4": f"3/{action}"}
     agents = bench.start_group(plan, extra=both(variables))
     until(lambda: all_there(tmp_path) and steps(bench, plan) == [2], "the checkpoint of step 2")
     began = time.monotonic()
     agents[0].signal(signal.SIGTERM)
-    assert codes(agents) == [Exit.BAD_CONFIG, Exit.BAD_CONFIG]
+    assert codes(agents) == [code, code]
     assert time.monotonic() - began < 15, "of a grace of 20"
-    assert {agent.termination.message for agent in agents} == {"no room for a 4"}
+    assert {agent.termination.message for agent in agents} == {message}
     assert steps(bench, plan) == [2]
 
 

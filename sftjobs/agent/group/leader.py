@@ -192,17 +192,19 @@ class Leader(Group):
                 return min(better, key=_by_doubt).termination
             return lost(*self._lost) if doubt and self._lost else own
 
-    def after_stop(self, own: Termination, forced: float) -> Termination:
+    def after_stop(self, own: Termination, forced: float, unsaved: int | None) -> Termination:
         """The ranks here have ended on request. What has failed elsewhere counts, if it leaves no doubt.
 
-        From the monotonic time `forced` on ranks are ended by force: others may fail for that.
+        With doubt it counts if it kept a node from writing its part of the step `unsaved`, which the ranks here have
+        written. From the monotonic time `forced` on ranks are ended by force: others may fail for that.
         """
         deadline = time.monotonic() + COMPLAINT_S
         while time.monotonic() < deadline and self._ended < set(self._others) and not self._known_cause():
             self._wait()
         with self._changed:
-            failures = [one for one in self._failures if one.doubt is Doubt.NONE and one.moment < forced]
-        return failures[0].termination if failures else own
+            kept = unsaved is not None and bool(self._failed & self._lacking(unsaved))
+            failures = [one for one in self._failures if one.moment < forced and (kept or one.doubt is Doubt.NONE)]
+        return min(failures, key=_by_doubt).termination if failures else own
 
     def unfinished(self) -> list[int]:
         """Nodes that have not said that all of their ranks have ended well."""
