@@ -1,6 +1,7 @@
 """An attempt on a node other than node 0: it finds node 0 and does its part of what that one decides."""
 
 import os
+import time
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from sftjobs.agent.shards import ShardUploader
 from sftjobs.artifact.checkpoints import Place, StoredCheckpoint
 from sftjobs.attempts import Termination
 from sftjobs.names import Exit
+
+LATE_S = 5.0
+"""Node 0's last word may come so much later than the grace allows: it has a clock of its own."""
+ASK_S = 0.2
 
 
 class FollowingAttempt(Attempt):
@@ -53,6 +58,7 @@ class FollowingAttempt(Attempt):
         start = partial(ranks.start, plan, node, self.workdir, resume, self.log, os.environ, meet)
         try:
             termination, doubt = self.run_ranks(start, self.group, lambda: False, heart)
+            uploader.tell()  # before node 0 hears that no more is written
             return self._until_the_end(termination, doubt, heart)
         finally:
             uploader.abort()
@@ -74,10 +80,23 @@ class FollowingAttempt(Attempt):
         if termination is None:
             self.group.finished()
             heart.say("uploading", "waiting for node 0 to commit")
-            end = self.group.verdict(None)
-            assert end is not None
-            return end
+            return self._word_of_commit()
         if termination.code == Exit.STOPPED:
+            self.group.stopped()
             heart.say("saving", "waiting for node 0 to save")
-            return self.group.verdict(self.plan.operation.grace_s) or termination
+            return self._word_after_stop() or termination
         return self.group.settle(termination, doubt)
+
+    def _word_of_commit(self) -> Termination:
+        """However long node 0 takes, unless somebody is asked to stop."""
+        while not self.stop.requested:
+            if (end := self.group.verdict(ASK_S)) is not None:
+                return end
+        self.group.ask_to_stop()
+        self.log.say(f"asked to stop: node 0 may commit for {self.plan.operation.grace_s} s")
+        message = "stopped on request; node 0 has not said whether the result is committed"
+        return self._word_after_stop() or Termination(failure="stopped", code=Exit.STOPPED, message=message)
+
+    def _word_after_stop(self) -> Termination | None:
+        """What node 0 says in the grace that is left."""
+        return self.group.verdict(self.stop.since + self.plan.operation.grace_s + LATE_S - time.monotonic())

@@ -13,6 +13,7 @@ from sftjobs.agent.group.leader import Leader
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.image import check_image
 from sftjobs.agent.saver import Saver
+from sftjobs.agent.stragglers import Stragglers
 from sftjobs.artifact import checkpoints, stages
 from sftjobs.artifact.checkpoints import Place, StoredCheckpoint
 from sftjobs.artifact.lease import Lease
@@ -25,6 +26,9 @@ from sftjobs.runs import add_event
 
 AFTER_FAILURE_S = 60.0
 """A complete checkpoint of a program that failed is worth so many seconds of upload."""
+
+LATE_S = 5.0
+"""After a failure ranks of other nodes, if they still run, may write their part of the last checkpoint for so long."""
 
 
 class LeadingAttempt(Attempt):
@@ -134,13 +138,19 @@ class LeadingAttempt(Attempt):
         start = partial(ranks.start, self.plan, 0, self.workdir, resume, self.log, os.environ, meet)
         termination, doubt = self.run_ranks(start, self.group, lambda: self.lease.lost, heart)
         if termination is None:
-            termination = self._nothing_written() or self.group.finished()
+            termination = self._nothing_written() or self._stragglers(heart).wait()
         elif termination.code != Exit.STOPPED:
             termination = self.group.settle(termination, doubt)
         self._last_checkpoint(saver, termination)
         if termination is None:
             return None
+        if termination.code == Exit.STOPPED:
+            forced = self.stop.since + self.plan.operation.grace_s
+            termination = self.group.after_stop(termination, forced, saver.unsaved)
         return termination.model_copy(update={"step": self.progress.step, "checkpoint": saver.newest})
+
+    def _stragglers(self, heart: Heart) -> Stragglers:
+        return Stragglers(self.group, self.plan.operation, self.stop, lambda: self.lease.lost, heart, self.log)
 
     def _saver(self, heart: Heart) -> Saver:
         def on_commit() -> None:
@@ -163,10 +173,10 @@ class LeadingAttempt(Attempt):
         if termination is None:
             saver.abort()
             return
-        left_s = AFTER_FAILURE_S
+        left_s, late_s = AFTER_FAILURE_S, LATE_S
         if self.stop.requested:
-            left_s = self.stop.since + self.plan.operation.grace_s - time.monotonic()
-        saver.finish(left_s)
+            left_s = late_s = self.stop.since + self.plan.operation.grace_s - time.monotonic()
+        saver.finish(left_s, late_s)
 
     def _publish(self, heart: Heart) -> Termination:
         """Upload, then COMMIT; an outage of the store is waited for."""

@@ -1,6 +1,7 @@
 """Upload checkpoints while the program goes on. One at a time, the newest first: what is superseded is dropped.
 
-With several nodes it is node 0 that says which step is next, so that all of them bring parts of the same one.
+With several nodes it is node 0 that says which step is next, so that all of them bring parts of the same one: the
+newest that is complete on all.
 """
 
 import shutil
@@ -63,10 +64,23 @@ class Saver:
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
 
-    def finish(self, timeout_s: float) -> None:
-        """The program has ended: upload its newest complete checkpoint, for at most `timeout_s` seconds."""
+    @property
+    def unsaved(self) -> int | None:
+        """The newest step that the ranks here have written, if it is not in the store."""
+        here = checkpoints.complete_steps(self._folder, self._ranks)
+        return here[0] if here and not self._committed(here[0]) else None
+
+    def finish(self, timeout_s: float, late_s: float = 0.0) -> None:
+        """The program has ended here: upload its newest complete checkpoint, for at most `timeout_s` seconds.
+
+        `late_s`: ranks of other nodes that still run may take so long to write their parts of it.
+        """
+        deadline = time.monotonic() + timeout_s
+        step = self.unsaved
+        if step is not None:
+            self._group.wait_for_parts(step, min(late_s, timeout_s))
         self._last.set()
-        self._thread.join(max(0.0, timeout_s))
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         self.abort()
 
     def abort(self) -> None:
@@ -94,12 +108,13 @@ class Saver:
     def _due(self) -> int | None:
         """The newest complete checkpoint, if it is not committed yet; from now on it is the one that is uploaded."""
         with self._looking:
-            self._tidy()
-            for step in checkpoints.complete_steps(self._folder, self._ranks):
-                if step not in self._refused:
-                    self._uploading = step if self.newest is None or step > self.newest else None
-                    return self._uploading
-        return None
+            step = self._tidy()
+            self._uploading = None if step is None or self._committed(step) else step
+            return self._uploading
+
+    def _committed(self, step: int) -> bool:
+        """This one or a newer one."""
+        return self.newest is not None and step <= self.newest
 
     def _keep_tidy(self) -> None:
         """In a thread of its own: an upload that hangs must not let the program fill the disk."""
@@ -107,15 +122,18 @@ class Saver:
             with self._looking, suppress(OSError):  # a full disk: the program says so
                 self._tidy()
 
-    def _tidy(self) -> None:
+    def _tidy(self) -> int | None:
         """The disk is sized for two checkpoints: the one that is being uploaded and the newest.
 
-        While both are there, the program is asked not to save by the clock: it would only be superseded.
+        While both are there, the program is asked not to save by the clock: it would only be superseded. Nothing is
+        superseded by a checkpoint that another node does not have: it may never be complete. Returns the newest one
+        that all nodes have and that can be stored.
         """
         complete = checkpoints.complete_steps(self._folder, self._ranks)
-        for index, step in enumerate(complete):
-            committed = self.newest is not None and step <= self.newest
-            if step != self._uploading and (index > 0 or committed):
+        newest = next((step for step in self._group.written(complete) if step not in self._refused), None)
+        for step in complete:
+            superseded = self._committed(step) or (newest is not None and step < newest)
+            if step != self._uploading and superseded:
                 shutil.rmtree(self._folder / names.step_folder(step), ignore_errors=True)
         waits = self._uploading is not None and any(step > self._uploading for step in complete)
         hold = self._folder / names.HOLD
@@ -123,6 +141,7 @@ class Saver:
             hold.touch()
         else:
             hold.unlink(missing_ok=True)
+        return newest
 
     def _save(self, step: int) -> bool:
         """Upload one; False if it should be tried again later."""

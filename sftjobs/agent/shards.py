@@ -1,10 +1,10 @@
-"""Upload this node's part of the checkpoints that node 0 orders."""
+"""Tell node 0 which checkpoints are complete here, and upload this node's part of those that it orders."""
 
 import queue
 import shutil
 import threading
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sftjobs import names
@@ -24,7 +24,7 @@ class _Superseded(Exception):  # noqa: N818 - not an error
 
 
 class ShardUploader:
-    """A thread beside the ranks of a node other than node 0. What is older than the ordered step is deleted."""
+    """Threads beside the ranks of a node other than node 0. What is older than the ordered step is deleted."""
 
     def __init__(self, place: Place, node: int, ranks: Sequence[int], folder: Path, log: Log, group: Peer) -> None:
         self._place = place
@@ -36,14 +36,31 @@ class ShardUploader:
         self._step: int | None = None
         self._done: int | None = None
         """The last step whose part is in the store."""
+        self._telling = threading.Lock()
+        self._told: list[int] = []
         self._aborted = threading.Event()
+        threading.Thread(target=self._keep_telling, name="checkpoints-tell", daemon=True).start()
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
         self._thread.start()
+
+    def tell(self) -> None:
+        """Which checkpoints are complete here, if that has changed."""
+        with self._telling:
+            complete = checkpoints.complete_steps(self._folder, self._ranks)
+            if complete != self._told:
+                self._told = complete
+                self._group.written(complete)
 
     def abort(self) -> None:
         """End the thread without waiting for what it uploads."""
         self._aborted.set()
         self._thread.join(5.0)
+
+    def _keep_telling(self) -> None:
+        """In a thread of its own: an upload may hang."""
+        while not self._aborted.wait(POLL_S):
+            with suppress(OSError):
+                self.tell()
 
     def _work(self) -> None:
         while not self._aborted.is_set():
@@ -64,9 +81,8 @@ class ShardUploader:
         self._tidy(step)
         while step != self._done:
             self._look(0)
-            if step not in checkpoints.complete_steps(self._folder, self._ranks):  # the ranks here are a little later
-                time.sleep(POLL_S)
-                continue
+            if step not in checkpoints.complete_steps(self._folder, self._ranks):
+                self._give_up(step, "it is not complete here")
             folder = self._folder / names.step_folder(step)
             try:
                 checkpoints.upload_part(self._place, folder, self._node, self._ranks, self._look)
@@ -80,7 +96,7 @@ class ShardUploader:
             except SftError as error:
                 self._give_up(step, error)
 
-    def _give_up(self, step: int, error: Exception) -> None:
+    def _give_up(self, step: int, error: Exception | str) -> None:
         self._log.say(f"checkpoint of step {step} is not stored: {error}")
         self._group.saved(step, str(error))
         raise _Superseded

@@ -36,6 +36,10 @@ class Stop:
     def requested(self) -> bool:
         return self.count > 0
 
+    def time_is_up(self, grace_s: float) -> bool:
+        """Whether what was asked to stop is to be ended by force."""
+        return self.presses > 1 or time.monotonic() - self.since > grace_s
+
     def check(self) -> None:
         """Raise StopRequested if so; called with every chunk of a transfer, to interrupt it."""
         if self.requested:

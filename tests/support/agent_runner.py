@@ -197,8 +197,8 @@ class AgentBench:
         prefix = names.log_prefix(RUN_ID, plan.stage, attempt, node)
         return b"".join(self.store.get(entry.key).body for entry in self.store.list(prefix)).decode()
 
-    def heartbeat(self, plan: StagePlan, attempt: int = 0) -> Heartbeat:
-        return Heartbeat.model_validate_json(self.store.get(names.heartbeat(RUN_ID, plan.stage, attempt, 0)).body)
+    def heartbeat(self, plan: StagePlan, attempt: int = 0, node: int = 0) -> Heartbeat:
+        return Heartbeat.model_validate_json(self.store.get(names.heartbeat(RUN_ID, plan.stage, attempt, node)).body)
 
     def close(self) -> None:
         """End what a failed test left behind."""

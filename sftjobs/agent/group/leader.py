@@ -23,7 +23,9 @@ from sftjobs.agent.group.messages import (
     Saved,
     Start,
     Stop,
+    Stopped,
     Whereabouts,
+    Written,
     decode,
 )
 from sftjobs.agent.whereabouts import Place
@@ -71,9 +73,12 @@ class Leader(Group):
         self._changed = threading.Condition()
         self._channels: dict[int, Channel] = {}
         self._answers: dict[int, Answer] = {}
+        self._written: dict[int, list[int]] = {}
         self._saved: dict[int, Saved] = {}
         self._places: dict[int, list[Place]] = {}
         self._finished: set[int] = set()
+        self._stopped: set[int] = set()
+        self._failed: set[int] = set()
         self._failures: list[_Failure] = []
         """Of peers, in the order in which they were told."""
         self._lost: tuple[int, str] | None = None
@@ -108,10 +113,10 @@ class Leader(Group):
             check()
             now = time.monotonic()
             if now - began > patience_s:
-                message = f"{_nodes(missing)} did not come within {patience_s:.0f} s (limits.group_wait_s)"
+                message = f"{numbered(missing)} did not come within {patience_s:.0f} s (limits.group_wait_s)"
                 raise GroupEnded(infrastructure(message))
             if now - said > 30:
-                self._say(f"waiting for {_nodes(missing)}")
+                self._say(f"waiting for {numbered(missing)}")
                 said = now
             self._wait()
 
@@ -143,6 +148,20 @@ class Leader(Group):
     def share(self, places: list[Place]) -> list[Place]:
         with self._changed:
             return places + [place for told in self._places.values() for place in told]
+
+    def written(self, steps: list[int]) -> list[int]:
+        """Those of the steps that every peer has, too."""
+        with self._changed:
+            return [step for step in steps if not self._lacking(step)]
+
+    def wait_for_parts(self, step: int, patience_s: float) -> None:
+        """Until every peer has the checkpoint of a step that is complete here, or cannot have it any more."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            with self._changed:
+                if self._lost is not None or not self._lacking(step) - self._ended:
+                    return
+            self._wait()
 
     def order(self, step: int) -> None:
         """Let every peer upload its part of the checkpoint of `step`."""
@@ -176,15 +195,33 @@ class Leader(Group):
                 return min(better, key=_by_doubt).termination
             return lost(*self._lost) if doubt and self._lost else own
 
-    def finished(self) -> Termination | None:
-        """Wait until the ranks of all nodes have ended well; otherwise how the attempt ended."""
-        while len(self._finished) < self._nodes - 1:
-            with self._changed:
-                end = self._first_failure()
-            if end is not None:
-                return end
+    def after_stop(self, own: Termination, forced: float, unsaved: int | None) -> Termination:
+        """The ranks here have ended on request. What has failed elsewhere counts, if it leaves no doubt.
+
+        With doubt it counts if it kept a node from writing its part of the step `unsaved`, which the ranks here have
+        written. From the monotonic time `forced` on ranks are ended by force: others may fail for that.
+        """
+        deadline = time.monotonic() + COMPLAINT_S
+        while time.monotonic() < deadline and self._ended < set(self._others) and not self._known_cause():
             self._wait()
-        return None
+        with self._changed:
+            kept = unsaved is not None and bool(self._failed & self._lacking(unsaved))
+            failures = [one for one in self._failures if one.moment < forced and (kept or one.doubt is Doubt.NONE)]
+        return min(failures, key=_by_doubt).termination if failures else own
+
+    def unfinished(self) -> list[int]:
+        """Nodes that have not said that all of their ranks have ended well."""
+        with self._changed:
+            return [node for node in self._others if node not in self._finished]
+
+    def has_stopped(self) -> bool:
+        """Whether a node has ended its ranks on request, before their work was done."""
+        with self._changed:
+            return bool(self._stopped)
+
+    def wait(self) -> None:
+        """Until a peer has said something, for a moment at most."""
+        self._wait()
 
     def end(self, termination: Termination) -> None:
         """Tell everybody how it ended, and wait a little until they have heard it."""
@@ -198,6 +235,15 @@ class Leader(Group):
     @property
     def _others(self) -> range:
         return range(1, self._nodes)
+
+    @property
+    def _ended(self) -> set[int]:
+        """Nodes that have no running ranks any more."""
+        return self._finished | self._stopped | self._failed
+
+    def _lacking(self, step: int) -> set[int]:
+        """Peers on which the checkpoint of a step is not complete."""
+        return {node for node in self._others if step not in self._written.get(node, ())}
 
     def _tell(self, message: Message) -> None:
         for channel in list(self._channels.values()):
@@ -279,13 +325,18 @@ class Leader(Group):
             match message:
                 case Answer():
                     self._answers[node] = message
+                case Written():
+                    self._written[node] = message.steps
                 case Saved():
                     self._saved[node] = message
                 case Whereabouts():
                     self._places[node] = message.places
                 case Finished():
                     self._finished.add(node)
+                case Stopped():
+                    self._stopped.add(node)
                 case Failed():
+                    self._failed.add(node)
                     self._failures.append(_Failure(message.doubt, time.monotonic(), message.termination))
                 case Stop():
                     self._on_stop()
@@ -308,7 +359,8 @@ def _listen(port: int, backlog: int) -> socket.socket:
     return socket.create_server(("", port), backlog=backlog)
 
 
-def _nodes(missing: list[int]) -> str:
+def numbered(missing: list[int]) -> str:
+    """Nodes, for people."""
     shown = ", ".join(str(node) for node in missing[:8])
     more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
     return f"node{'s' if len(missing) > 1 else ''} {shown}{more}"

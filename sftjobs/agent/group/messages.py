@@ -48,6 +48,13 @@ class Start(Document):
     """MASTER_PORT: where rank 0 will listen."""
 
 
+class Written(Document):
+    """To node 0, when it has changed: which checkpoints are complete on the disk here."""
+
+    kind: Literal["written"] = "written"
+    steps: list[int]
+
+
 class Save(Document):
     """To peers: upload your part of the checkpoint of this step."""
 
@@ -97,6 +104,12 @@ class Finished(Document):
     kind: Literal["finished"] = "finished"
 
 
+class Stopped(Document):
+    """To node 0: all ranks here have ended on request, before their work was done."""
+
+    kind: Literal["stopped"] = "stopped"
+
+
 class End(Document):
     """To peers: this is how the attempt ended, for all of you."""
 
@@ -110,7 +123,23 @@ class Ping(Document):
     kind: Literal["ping"] = "ping"
 
 
-Message = Hello | Proposal | Answer | Start | Save | Saved | Stop | Whereabouts | Dump | Failed | Finished | End | Ping
+Message = (
+    Hello
+    | Proposal
+    | Answer
+    | Start
+    | Written
+    | Save
+    | Saved
+    | Stop
+    | Whereabouts
+    | Dump
+    | Failed
+    | Finished
+    | Stopped
+    | End
+    | Ping
+)
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 

@@ -23,7 +23,9 @@ from sftjobs.agent.group.messages import (
     Saved,
     Start,
     Stop,
+    Stopped,
     Whereabouts,
+    Written,
 )
 from sftjobs.agent.whereabouts import Place
 from sftjobs.attempts import Termination
@@ -126,6 +128,9 @@ class Peer(Group):
         self._send(Whereabouts(places=places))
         return places
 
+    def written(self, steps: list[int]) -> None:
+        self._send(Written(steps=steps))
+
     def saved(self, step: int, problem: str = "") -> None:
         self._send(Saved(step=step, problem=problem))
 
@@ -139,12 +144,13 @@ class Peer(Group):
     def finished(self) -> None:
         self._send(Finished())
 
-    def verdict(self, patience_s: float | None) -> Termination | None:
-        """Wait for node 0's word on how the attempt ended; None after `patience_s` seconds (None: no limit)."""
-        began = time.monotonic()
-        while self._end is None:
-            if patience_s is not None and time.monotonic() - began > patience_s:
-                return None
+    def stopped(self) -> None:
+        self._send(Stopped())
+
+    def verdict(self, patience_s: float) -> Termination | None:
+        """Wait for node 0's word on how the attempt ended; None after `patience_s` seconds."""
+        deadline = time.monotonic() + patience_s
+        while self._end is None and time.monotonic() < deadline:
             with self._changed:
                 self._changed.wait(POLL_S)
         return self._end

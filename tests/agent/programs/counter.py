@@ -65,6 +65,8 @@ def misbehave(program: Program, action: str) -> None:
             time.sleep(0.02)
     elif name == "print":
         print(value, flush=True)
+    elif name == "slow":
+        time.sleep(float(value))
     elif name == "hang":
         while True:
             time.sleep(1)

@@ -2,8 +2,9 @@
 
 Content: one chain of hashes over the states of all ranks, so that a part of a checkpoint that is of another step shows.
 TEST_AT_<step> makes ranks misbehave, as in counter.py; `<rank>/...` means one of them.
-`<rank>/lost:`: what it says to the others at that step is lost on the way. TEST_PEER_GONE is what they do when they
-notice that one of them is gone, instead of saying so.
+`<rank>/lost:`: what it says to the others at that step is lost on the way. TEST_SAVE_<step> is done before a part of
+that checkpoint is written, TEST_AT_END when all work is done. TEST_PEER_GONE is what they do when they notice that one
+of them is gone, instead of saying so.
 """
 
 import hashlib
@@ -96,6 +97,7 @@ def run(program: Program) -> None:
         stop = any(one[0] for one in said)
         if stop or (step % config["checkpoint_every"] == 0 and said[0][3]):  # rank 0 decides, as in training
             program.doing(Phase.SAVE, step)
+            misbehave(program, os.environ.get(f"TEST_SAVE_{step}", ""))
             folder = program.new_checkpoint(step)
             (folder / "state.json").write_text(json.dumps({"step": step, "state": state}))
             program.finish_checkpoint(folder)
@@ -104,6 +106,7 @@ def run(program: Program) -> None:
     if program.rank == 0:
         (program.content / "state.txt").write_text(state)
     ranks.gather("done")
+    misbehave(program, os.environ.get("TEST_AT_END", ""))
 
 
 def load(program: Program) -> tuple[int, str]:
