@@ -89,7 +89,7 @@ class Supervisor:
                 if self.stop.requested and not asked:
                     asked = True
                     self._ask_to_stop()
-                if asked and self._no_time_left():
+                if asked and self.stop.time_is_up(self.operation.grace_s):
                     self.log.say("no time left to save: ending the program by force")
                     return Outcome("ended", self._forced(ends), asked)
                 if self.group.watches_progress and not asked and self.progress.silent_s > self._patience_s():
@@ -131,9 +131,6 @@ class Supervisor:
         self.group.ask_to_stop()
         self.log.say(f"asked to stop: the program may save for {self.operation.grace_s} s")
         self.ranks.signal(signal.SIGTERM)
-
-    def _no_time_left(self) -> bool:
-        return self.stop.presses > 1 or time.monotonic() - self.stop.since > self.operation.grace_s
 
     def _forced(self, ends: list[RankEnd]) -> list[RankEnd]:
         """A rank that is ended by force after a request to stop was stopped, not killed from outside."""
