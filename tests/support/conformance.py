@@ -130,6 +130,7 @@ class Conformance:
         other["metadata"]["annotations"][names.ANNOTATION_STAGE_KEY] = "f" * 64
         with pytest.raises(BackendError, match="exists already with"):
             job.backend.create(other)
+        assert job.ending().failure == "committed"
 
     @pytest.mark.parametrize(("code", "failure"), [(1, "user"), (10, "config"), (21, "infrastructure"), (3, "user")])
     def test_no_last_word_but_an_exit_code(self, job: Watched, code: int, failure: str) -> None:
