@@ -89,7 +89,10 @@ class Program:
             self._mark(phase, step)
 
     def at_end(self, close: Callable[[int], None]) -> None:
-        """Call `close` with the exit code once the program has ended, and has said why if it failed."""
+        """Call `close` with the exit code once the program has ended, and has said why if it failed.
+
+        What `close` holds lives until then, so it must not hold what has to be gone before: a model, process groups.
+        """
         self._closing.append(close)
 
     def close(self, code: int) -> None:
@@ -140,27 +143,28 @@ def main(run: Callable[[Program], None]) -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # the agent asks for stacks when there is no progress
     signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the agent decides
-    code = _run(run, program)
-    program.close(code)
-    _end(code)
-
-
-def _run(run: Callable[[Program], None], program: Program) -> int:
-    """The exit code; what went wrong is said before anything else may go wrong on the way out."""
     try:
         run(program)
-    except Stopped as stopped:
-        print(f"stopped on request: {stopped}", file=sys.stderr)
+    except Exception as error:
+        code = _say(error)
+        program.close(code)
+        _end(code)  # in here: what the failed program holds is not to be freed, which may wait for other ranks
+    program.close(0)
+    _end(0)
+
+
+def _say(error: Exception) -> int:
+    """Say what went wrong, before anything else may go wrong on the way out; returns the exit code."""
+    if isinstance(error, Stopped):
+        print(f"stopped on request: {error}", file=sys.stderr)
         return Exit.STOPPED
-    except SftError as error:
+    if isinstance(error, SftError):
         print(f"error: {error}", file=sys.stderr)
         _leave_error(str(error), error.exit_code, isinstance(error, PeerError))
         return error.exit_code
-    except Exception as error:
-        traceback.print_exc()
-        _leave_error(f"{type(error).__name__}: {error}", Exit.USER_ERROR)
-        return Exit.USER_ERROR
-    return 0
+    traceback.print_exception(error)
+    _leave_error(f"{type(error).__name__}: {error}", Exit.USER_ERROR)
+    return Exit.USER_ERROR
 
 
 def _end(code: int) -> NoReturn:

@@ -182,10 +182,10 @@ class StepEdge(TrainerCallback):
         """Raises DataError if what would be exported is clearly worse than the base model."""
         self._guards.check_kept(self.looks, self.kept_step, self._checkpoints)
 
-    def close_trackers(self, code: int) -> None:
-        """Give them time to send the rest. `code`: how the program ends."""
+    def close_trackers(self) -> None:
+        """All went well: give them time to send the rest."""
         for tracker in self._trackers:
-            tracker.close(code)
+            tracker.close(0)
 
     def _open(self, tracker: Tracker, args: TrainingArguments, state: TrainerState) -> None:
         plan = self._program.plan

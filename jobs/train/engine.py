@@ -30,14 +30,13 @@ def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
             (program.info / "deepspeed.json").write_bytes(readable(trainer.parallel.settings))
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(edge)
-    program.at_end(edge.close_trackers)
     if not edge.over or trainer.parallel.restores_late:
         trainer.train()
     # Of a training that was stopped after its last step, only this look is left.
     if not edge.look_if_due():
         raise Stopped(f"before the look after step {edge.step}")
     edge.check_kept()
-    edge.close_trackers(0)
+    edge.close_trackers()
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def open_trackers(program: Program) -> list["Tracker"]:
     made: list[Tracker] = []
     for name in program.plan.operation.report_to:
         made.append(Tracker(name, _maker(name, program)))
+        program.at_end(made[-1].close)
     return made
 
 

@@ -42,7 +42,6 @@ def one(case: dict[str, Any], rank: int) -> tuple[int, str]:
         traceback.print_exc()
         return int(Exit.USER_ERROR), f"{type(error).__name__}: {error}"
     finally:
-        program.close(0)
         _forget_ranks()
     return 0, ""
 
