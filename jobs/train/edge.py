@@ -182,11 +182,6 @@ class StepEdge(TrainerCallback):
         """Raises DataError if what would be exported is clearly worse than the base model."""
         self._guards.check_kept(self.looks, self.kept_step, self._checkpoints)
 
-    def close_trackers(self) -> None:
-        """All went well: give them time to send the rest."""
-        for tracker in self._trackers:
-            tracker.close(0)
-
     def _open(self, tracker: Tracker, args: TrainingArguments, state: TrainerState) -> None:
         plan = self._program.plan
         tracker.begin(args, state, self._trainer.model, f"{plan.run}-{plan.stage}")

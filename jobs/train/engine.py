@@ -36,7 +36,6 @@ def train(program: Program, trainer: SftTrainer, edge: StepEdge) -> None:
     if not edge.look_if_due():
         raise Stopped(f"before the look after step {edge.step}")
     edge.check_kept()
-    edge.close_trackers()
 
 
 @contextmanager

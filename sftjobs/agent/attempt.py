@@ -15,7 +15,7 @@ from sftjobs.agent.cache import node_cache
 from sftjobs.agent.classify import classify, doubt
 from sftjobs.agent.environment import AgentEnvironment
 from sftjobs.agent.facts import Facts, Moments
-from sftjobs.agent.group.base import Doubt, Group
+from sftjobs.agent.group.base import Doubt, Group, hang
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.inputs import fetch_inputs
 from sftjobs.agent.logs import Log
@@ -31,7 +31,6 @@ from sftjobs.attempts import Termination
 from sftjobs.canonical import readable
 from sftjobs.crashpoints import crash_point
 from sftjobs.errors import BusyError, DamagedError
-from sftjobs.names import Exit
 from sftjobs.plan.types import StagePlan
 from sftjobs.store.base import OnBytes, Store
 from sftjobs.store.open import open_store
@@ -154,7 +153,6 @@ class Attempt(ABC):
             raise BusyError("the LEASE was lost: somebody else works on this stage now")
         if outcome.cause == "hang":
             who = outcome.waited_for or Verdict()
-            limit = f"no progress for longer than allowed (hang_after_s = {self.plan.operation.hang_after_s})"
-            message = f"{limit}{': ' if who.message else ''}{who.message}; the stacks of all ranks are in the log"
-            return Termination(failure="hang", code=Exit.HANG, rank=who.rank, message=message)
+            more = f"{': ' if who.message else ''}{who.message}; the stacks of all ranks are in the log"
+            return hang(self.plan.operation.hang_after_s, more, who.rank)
         return classify(outcome.ends, stopping=outcome.stopping, oom=oom)

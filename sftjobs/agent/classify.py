@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sftjobs.agent.group.base import Doubt, GroupEnded
+from sftjobs.agent.group.base import Doubt, GroupEnded, stopped
 from sftjobs.agent.last_words import LastWords
 from sftjobs.agent.stop import StopRequested
 from sftjobs.attempts import EXIT_CLASS, Termination
@@ -78,7 +78,7 @@ def classify(ends: list[RankEnd], *, stopping: bool, oom: bool) -> Termination |
     if worst is not None:
         return _failure(worst, oom)
     if any(end.code != 0 for end in ends):
-        return Termination(failure="stopped", code=Exit.STOPPED, message="stopped on request")
+        return stopped()
     return None
 
 
@@ -128,7 +128,7 @@ def of_error(error: Exception) -> Termination:
     if isinstance(error, GroupEnded):
         return error.termination
     if isinstance(error, StopRequested):
-        return Termination(failure="stopped", code=Exit.STOPPED, message="stopped on request, with nothing to save")
+        return stopped("stopped on request, with nothing to save")
     if isinstance(error, SftError):
         return Termination(failure=EXIT_CLASS[error.exit_code], code=error.exit_code, message=str(error))
     if isinstance(error, OSError):  # a full disk, most of all; another machine may have room

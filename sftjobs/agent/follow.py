@@ -8,7 +8,7 @@ from pathlib import Path
 from sftjobs.agent import ranks
 from sftjobs.agent.attempt import Attempt
 from sftjobs.agent.classify import of_error
-from sftjobs.agent.group.base import Doubt, GroupEnded
+from sftjobs.agent.group.base import Doubt, GroupEnded, stopped
 from sftjobs.agent.group.peer import Peer
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.image import check_image
@@ -95,7 +95,7 @@ class FollowingAttempt(Attempt):
         self.group.ask_to_stop()
         self.log.say(f"asked to stop: node 0 may commit for {self.plan.operation.grace_s} s")
         message = "stopped on request; node 0 has not said whether the result is committed"
-        return self._word_after_stop() or Termination(failure="stopped", code=Exit.STOPPED, message=message)
+        return self._word_after_stop() or stopped(message)
 
     def _word_after_stop(self) -> Termination | None:
         """What node 0 says in the grace that is left."""

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sftjobs.agent.group.base import hang, stopped
 from sftjobs.agent.group.leader import Leader, numbered
 from sftjobs.agent.heartbeat import Heart
 from sftjobs.agent.logs import Log
 from sftjobs.agent.stop import Stop
 from sftjobs.attempts import Termination
 from sftjobs.errors import BusyError
-from sftjobs.names import Exit
 from sftjobs.plan.types import Operation
 
 STACKS_S = 2.0
@@ -42,14 +42,14 @@ class Stragglers:
             if end is not None:
                 return end
             if self.group.has_stopped():
-                return _stopped("stopped on request")
+                return stopped()
             if self.lost():
                 raise BusyError("the LEASE was lost: somebody else works on this stage now")
             if self.stop.requested and not asked:
                 asked = True
                 self._ask_to_stop(nodes)
             if asked and self.stop.time_is_up(self.operation.grace_s):
-                return _stopped(f"stopped on request; {numbered(nodes)} did not end in time")
+                return stopped(f"stopped on request; {numbered(nodes)} did not end in time")
             if not asked and time.monotonic() - changed > self.operation.hang_after_s:
                 return self._hang(nodes)
             self.group.wait()
@@ -67,10 +67,5 @@ class Stragglers:
         self.log.say(f"the ranks of {which} do not end: their stacks follow in the log of their node")
         self.group.ask_for_stacks()
         time.sleep(STACKS_S)
-        limit = f"no progress for longer than allowed (hang_after_s = {self.operation.hang_after_s})"
-        message = f"{limit}: the ranks of {which} have not ended, all others have; their stacks are in the log"
-        return Termination(failure="hang", code=Exit.HANG, message=message)
-
-
-def _stopped(message: str) -> Termination:
-    return Termination(failure="stopped", code=Exit.STOPPED, message=message)
+        more = f": the ranks of {which} have not ended, all others have; their stacks are in the log"
+        return hang(self.operation.hang_after_s, more)

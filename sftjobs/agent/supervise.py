@@ -107,8 +107,10 @@ class Supervisor:
         now = time.monotonic()
         ends = []
         for item, code in zip(self.ranks.ranks, self.ranks.codes(), strict=True):
+            if code is None and not said_is_done:
+                continue
             said = read(item.error_file)
-            ended = said.code if code is None and said_is_done else code
+            ended = said.code if code is None else code
             if ended is not None:
                 ends.append(RankEnd(item.rank, ended, seen.setdefault(item.rank, now), said, item.words))
         return ends

@@ -77,6 +77,17 @@ def lost(node: int, reason: str) -> Termination:
     return infrastructure(f"node {node} is gone: {reason}; its own log, if there is one, says why")
 
 
+def stopped(message: str = "stopped on request") -> Termination:
+    """Free of charge."""
+    return Termination(failure="stopped", code=Exit.STOPPED, message=message)
+
+
+def hang(hang_after_s: int, more: str, rank: int | None = None) -> Termination:
+    """`more`: who did not go on, behind a colon or semicolon."""
+    limit = f"no progress for longer than allowed (hang_after_s = {hang_after_s})"
+    return Termination(failure="hang", code=Exit.HANG, rank=rank, message=limit + more)
+
+
 def infrastructure(message: str) -> Termination:
     """Another attempt may succeed."""
     return Termination(failure="infrastructure", code=Exit.INFRASTRUCTURE, message=message)

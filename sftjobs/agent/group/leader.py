@@ -48,6 +48,7 @@ MAX_HELLO = 4096
 class _Failure:
     """What a peer said when its ranks had failed."""
 
+    node: int
     doubt: Doubt
     moment: float
     """Monotonic time."""
@@ -78,7 +79,6 @@ class Leader(Group):
         self._places: dict[int, list[Place]] = {}
         self._finished: set[int] = set()
         self._stopped: set[int] = set()
-        self._failed: set[int] = set()
         self._failures: list[_Failure] = []
         """Of peers, in the order in which they were told."""
         self._lost: tuple[int, str] | None = None
@@ -118,7 +118,7 @@ class Leader(Group):
             if now - said > 30:
                 self._say(f"waiting for {numbered(missing)}")
                 said = now
-            self._wait()
+            self.wait()
 
     def propose(self, incarnation: int, step: int | None, saved_by: int | None) -> None:
         """Let every peer fetch its part of a checkpoint (None: of nothing)."""
@@ -161,7 +161,7 @@ class Leader(Group):
             with self._changed:
                 if self._lost is not None or not self._lacking(step) - self._ended:
                     return
-            self._wait()
+            self.wait()
 
     def order(self, step: int) -> None:
         """Let every peer upload its part of the checkpoint of `step`."""
@@ -179,7 +179,7 @@ class Leader(Group):
             if self._lost is not None:
                 raise GroupEnded(lost(*self._lost))
             check()
-            self._wait()
+            self.wait()
         return [f"node {node}: {saved.problem}" for node, saved in sorted(self._saved.items()) if saved.problem]
 
     # --- the end
@@ -188,7 +188,7 @@ class Leader(Group):
         """See Group. What peers report in the next moments counts if it leaves less doubt, and so does a lost node."""
         deadline = time.monotonic() + (COMPLAINT_S if doubt and self._nodes > 1 else 0.0)
         while time.monotonic() < deadline and not self._known_cause():
-            self._wait()
+            self.wait()
         with self._changed:
             better = [failure for failure in self._failures if failure.doubt < doubt]
             if better:
@@ -203,7 +203,7 @@ class Leader(Group):
         """
         deadline = time.monotonic() + COMPLAINT_S
         while time.monotonic() < deadline and self._ended < set(self._others) and not self._known_cause():
-            self._wait()
+            self.wait()
         with self._changed:
             kept = unsaved is not None and bool(self._failed & self._lacking(unsaved))
             failures = [one for one in self._failures if one.moment < forced and (kept or one.doubt is Doubt.NONE)]
@@ -221,20 +221,25 @@ class Leader(Group):
 
     def wait(self) -> None:
         """Until a peer has said something, for a moment at most."""
-        self._wait()
+        with self._changed:
+            self._changed.wait(POLL_S)
 
     def end(self, termination: Termination) -> None:
         """Tell everybody how it ended, and wait a little until they have heard it."""
         self._tell(End(termination=termination))
         deadline = time.monotonic() + GOODBYE_S
         while time.monotonic() < deadline and self._gone < set(self._channels):
-            self._wait()
+            self.wait()
 
     # --- inside
 
     @property
     def _others(self) -> range:
         return range(1, self._nodes)
+
+    @property
+    def _failed(self) -> set[int]:
+        return {failure.node for failure in self._failures}
 
     @property
     def _ended(self) -> set[int]:
@@ -249,15 +254,11 @@ class Leader(Group):
         for channel in list(self._channels.values()):
             channel.send(message)
 
-    def _wait(self) -> None:
-        with self._changed:
-            self._changed.wait(POLL_S)
-
     def _until(self, condition: Callable[[], bool], check: Check) -> None:
         while not condition():
             self._not_lost()
             check()
-            self._wait()
+            self.wait()
 
     def _not_lost(self) -> None:
         with self._changed:
@@ -336,8 +337,7 @@ class Leader(Group):
                 case Stopped():
                     self._stopped.add(node)
                 case Failed():
-                    self._failed.add(node)
-                    self._failures.append(_Failure(message.doubt, time.monotonic(), message.termination))
+                    self._failures.append(_Failure(node, message.doubt, time.monotonic(), message.termination))
                 case Stop():
                     self._on_stop()
                 case _:
